@@ -1,0 +1,38 @@
+// Imports point one way: topology -> runtime -> {mapper, features, scorer, decisions, learner} -> expressions -> app.
+const pure = (name, allowed) => ({
+  name: `${name}-imports`,
+  comment: `${name} may import only itself and ${allowed.join(', ') || 'nothing of ours'}`,
+  severity: 'error',
+  from: { path: `^processors/${name}/` },
+  to: { path: '^processors/', pathNot: `^processors/(${[name, ...allowed].join('|')})/` },
+})
+module.exports = {
+  forbidden: [
+    { name: 'no-circular', severity: 'error', from: {}, to: { circular: true } },
+    pure('app', []),
+    pure('expressions', ['app']),
+    pure('xdm', ['app']),
+    pure('mapper', ['app', 'expressions', 'xdm']),
+    pure('features', ['app', 'expressions']),
+    pure('scorer', ['app', 'expressions']),
+    {
+      name: 'runtime-imports',
+      severity: 'error',
+      from: { path: '^processors/runtime/' },
+      to: { path: '^processors/(engine/(?!ports)|edge/|topology|cli)' },
+    },
+    {
+      name: 'engine-imports',
+      comment: 'engines implement the ports and know nothing above them',
+      severity: 'error',
+      from: { path: '^processors/engine/' },
+      to: { path: '^processors/', pathNot: '^processors/(engine|app)/' },
+    },
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.json' },
+    enhancedResolveOptions: { extensions: ['.ts', '.js', '.json'] },
+  },
+}
