@@ -15,7 +15,11 @@ export function installIfMissing() {
   if (existsSync(join(bin, 'node')) && existsSync(join(root, 'node_modules', '.package-lock.json'))) return 0
   process.stderr.write('rtml: installing locked dependencies (npm ci)…\n')
   // stdout belongs to the command that follows (it may print JSON), so npm's words go to stderr.
-  const done = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { cwd: root, env, stdio: ['ignore', 2, 2] })
+  const done = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
+    cwd: root,
+    env,
+    stdio: ['ignore', 2, 2],
+  })
   if (done.status === 0 && existsSync(join(bin, 'node'))) return 0
   process.stderr.write('rtml: npm ci failed; see above. Check the network or proxy settings of npm and run it again.\n')
   return done.status || 1
