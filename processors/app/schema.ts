@@ -20,6 +20,8 @@ export type FieldRule =
       /** Value. Absent with `const`. */
       from?: string | undefined
       const?: unknown
+      /** The value of `from`, as text, is looked up here; a value without an entry is missing (then `default` applies). */
+      table?: Record<string, unknown> | undefined
       /** The field is set only where this is true. */
       when?: string | undefined
       default?: unknown
@@ -36,6 +38,7 @@ const fieldRule: z.ZodType<FieldRule> = z.lazy(() =>
     z.strictObject({
       from: expression.optional(),
       const: z.unknown().optional(),
+      table: z.record(z.string(), z.unknown()).optional(),
       when: expression.optional(),
       default: z.unknown().optional(),
       onError: z.enum(['null', 'reject', 'default']).optional(),
@@ -44,6 +47,28 @@ const fieldRule: z.ZodType<FieldRule> = z.lazy(() =>
     }),
   ]),
 )
+
+/** A named value of a mapping: an expression, a look-up in a table, or a list of key/value pairs made into an object. */
+export type LetRule =
+  | string
+  | {
+      from?: string | undefined
+      /** As in a field. */
+      table?: Record<string, unknown> | undefined
+      /** `from` is a list of `{key|name, value}`; of a value such as `{string_value, int_value}` the one that is set is taken. */
+      pairs?: boolean | undefined
+      default?: unknown
+    }
+
+const letRule: z.ZodType<LetRule> = z.union([
+  expression,
+  z.strictObject({
+    from: expression.optional(),
+    table: z.record(z.string(), z.unknown()).optional(),
+    pairs: z.boolean().optional(),
+    default: z.unknown().optional(),
+  }),
+])
 
 /** A mapping: raw record → zero or more XDM events. Ready ones are files in schemas/mappings. */
 export const mappingSchema = z.strictObject({
@@ -57,7 +82,7 @@ export const mappingSchema = z.strictObject({
   columns: z.array(z.string()).optional().meta({ description: 'csv, tsv: column names when the file has no header' }),
   separator: z.string().length(1).optional(),
   let: z
-    .record(z.string(), expression)
+    .record(z.string(), letRule)
     .optional()
     .meta({ description: 'named values, computed once per event, in order' }),
   each: expression
