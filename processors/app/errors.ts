@@ -19,6 +19,7 @@ export const CODES = {
   XDM_INVALID: { severity: 'reject', about: 'the mapped event is not a valid XDM ExperienceEvent' },
   IDENTITY: { severity: 'reject', about: 'no usable identity, or more than one primary' },
   FUTURE: { severity: 'reject', about: 'the event time is too far after the record time' },
+  POISON: { severity: 'reject', about: 'processing the record failed unexpectedly; a defect of rtml or of the application' },
   // features
   LATE: { severity: 'reject', about: 'the event is older than the lateness bound of its key' },
   // protocol

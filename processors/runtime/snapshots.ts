@@ -1,0 +1,136 @@
+import { type Offset, offset } from '../app/units.ts'
+import type { Log, LogRecord, NewRecord, Shard } from '../engine/ports.ts'
+import type { ShardContext } from './context.ts'
+
+/** Where the newest complete snapshot of a shard ends, in the log and in the input. */
+export interface SnapshotMark {
+  /** Input position that the snapshot reflects. */
+  readonly position: Offset
+  /** End of the snapshot topic's partition when the mark was read: the load stops there. */
+  readonly until: Offset
+}
+
+const CHUNK_KEYS = 500
+
+/**
+ * Incremental snapshots of one shard in a compacted topic. A round writes the states that changed since the last one,
+ * then a mark with the input position; both travel in one transaction, so a reader of committed records always sees
+ * whole rounds, and the newest record of each key is its state at the newest mark. A hot key costs one record a round.
+ */
+export class Snapshots {
+  readonly #context: ShardContext
+  readonly #shard: Shard
+  readonly #topic: string
+  readonly #everyMs: number
+  readonly #maxBytes: number
+  /** Changed since the last mark: the packed state, or undefined where only the key is known (from before the take-over). */
+  #dirty: Map<string, Buffer | undefined>
+  #dirtyBytes = 0
+  #lastRoundAt: number
+
+  constructor(options: {
+    context: ShardContext
+    shard: Shard
+    settings: { topic: string; everyMs: number; maxBytes: number }
+    dirty: Iterable<string>
+  }) {
+    this.#context = options.context
+    this.#shard = options.shard
+    this.#topic = options.settings.topic
+    this.#everyMs = options.settings.everyMs
+    this.#maxBytes = options.settings.maxBytes
+    this.#dirty = new Map([...options.dirty].map((key) => [key, undefined]))
+    this.#lastRoundAt = options.context.clock.now()
+  }
+
+  applied(changed: ReadonlyMap<string, Buffer>): void {
+    for (const [key, packed] of changed) {
+      this.#dirtyBytes += packed.length - (this.#dirty.get(key)?.length ?? 0)
+      this.#dirty.set(key, packed)
+    }
+  }
+
+  /**
+   * The records of a round, when one is due. The store must stand at `position`.
+   * @throws RtmlError STORE_DOWN
+   */
+  async round(position: Offset): Promise<NewRecord[] | undefined> {
+    const now = this.#context.clock.now()
+    const isDue = now - this.#lastRoundAt >= this.#everyMs || this.#dirtyBytes >= this.#maxBytes
+    if (!isDue || this.#dirty.size === 0) return undefined
+    const unknown = [...this.#dirty].flatMap(([key, packed]) => (packed ? [] : [key]))
+    for (let index = 0; index < unknown.length; index += CHUNK_KEYS) {
+      const keys = unknown.slice(index, index + CHUNK_KEYS)
+      const states = await this.#context.store.load(this.#shard, keys)
+      keys.forEach((key, at) => {
+        this.#dirty.set(key, states[at])
+      })
+    }
+    const records = [...this.#dirty].map(([key, packed]) => this.#record(stateKey(this.#shard, key), packed ?? null))
+    records.push(this.#record(markKey(this.#shard), Buffer.from(JSON.stringify({ position }))))
+    this.#dirty = new Map()
+    this.#dirtyBytes = 0
+    this.#lastRoundAt = now
+    return records
+  }
+
+  #record(key: Buffer, value: Buffer | null): NewRecord {
+    return { topic: this.#topic, partition: this.#shard.partition, key, value }
+  }
+}
+
+const stateKey = (shard: Shard, key: string) => Buffer.from(`${shard.group}|${shard.partition}|s|${key}`)
+const markKey = (shard: Shard) => Buffer.from(`${shard.group}|${shard.partition}|m`)
+
+/** Finds the newest mark of the shard. Reads the partition of the snapshot topic once. */
+export async function findSnapshot(
+  log: Log,
+  topic: string,
+  shard: Shard,
+  signal: AbortSignal,
+): Promise<SnapshotMark | undefined> {
+  const mark = markKey(shard)
+  let newest: SnapshotMark | undefined
+  for await (const { record, until } of records(log, topic, shard, undefined, signal)) {
+    if (!record.key?.equals(mark) || !record.value) continue
+    newest = { position: offset((JSON.parse(record.value.toString()) as { position: number }).position), until }
+  }
+  return newest
+}
+
+/** The states of a snapshot, older versions of a key before newer ones, a bounded map at a time. */
+export async function* readSnapshot(
+  log: Log,
+  topic: string,
+  shard: Shard,
+  mark: SnapshotMark,
+  signal: AbortSignal,
+): AsyncGenerator<ReadonlyMap<string, Buffer>> {
+  const prefix = stateKey(shard, '').toString()
+  let chunk = new Map<string, Buffer>()
+  for await (const { record } of records(log, topic, shard, mark.until, signal)) {
+    const key = record.key?.toString() ?? ''
+    if (!key.startsWith(prefix) || !record.value) continue
+    chunk.set(key.slice(prefix.length), record.value)
+    if (chunk.size < CHUNK_KEYS) continue
+    yield chunk
+    chunk = new Map()
+  }
+  if (chunk.size > 0) yield chunk
+}
+
+async function* records(
+  log: Log,
+  topic: string,
+  shard: Shard,
+  until: Offset | undefined,
+  signal: AbortSignal,
+): AsyncGenerator<{ record: LogRecord; until: Offset }> {
+  const bounds = (await log.bounds(topic))[shard.partition]
+  if (!bounds) return
+  const end = until ?? bounds.end
+  if (bounds.start >= end) return
+  for await (const run of log.read({ topic, partition: shard.partition }, bounds.start, { until: end, signal })) {
+    for (const record of run.records) yield { record, until: end }
+  }
+}

@@ -1,0 +1,40 @@
+import type { Ms } from '../app/units.ts'
+import type { LogRecord, NewRecord } from '../engine/ports.ts'
+
+/**
+ * One step of the topology that reads a topic: what it computes, without any I/O to log or store. The shard worker
+ * around it owns, loads, applies and publishes.
+ *
+ * @typeParam Prepared decoded input of a batch
+ * @typeParam State decoded state of one key
+ * @typeParam Work what `outputs` needs from `compute`
+ */
+export interface Stage<Prepared = unknown, State = unknown, Work = unknown> {
+  /** `map.web`, `profile`, `entity.item`: label of metrics. */
+  readonly name: string
+  /** Consumer group and name of the shards: `<app>.<name>`. */
+  readonly group: string
+  readonly topic: string
+  /** How long an untouched state is kept by the store, in wall time. Undefined: the stage keeps no state. */
+  readonly stateExpireMs: Ms | undefined
+  /** Decodes a batch. May wait for the registry, hence may fail transiently; must be repeatable. */
+  prepare(records: readonly LogRecord[]): Promise<Prepared>
+  /** Distinct keys whose state `compute` will ask for. */
+  keys(prepared: Prepared): Iterable<string>
+  decode(key: string, packed: Buffer): State
+  /**
+   * Applies the batch in log order to `states`, which holds the decoded states of the keys (absent = new) and is
+   * updated in place. Synchronous and pure.
+   * @returns packed states of the keys that changed, and what `outputs` needs; `updated` counts events by outcome
+   */
+  compute(prepared: Prepared, states: Map<string, State>): Computed<Work>
+  /** Scores, decides and encodes. Called once a batch, and not at all for batches whose outputs are already published. */
+  outputs(work: Work): Promise<NewRecord[]>
+  /** Dead letter of a record whose processing failed unexpectedly. */
+  poison(record: LogRecord, message: string): NewRecord
+}
+
+export interface Computed<Work> {
+  readonly changed: ReadonlyMap<string, Buffer>
+  readonly work: Work
+}

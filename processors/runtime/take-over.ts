@@ -1,0 +1,211 @@
+import { RtmlError } from '../app/errors.ts'
+import { type Epoch, type Offset, offset } from '../app/units.ts'
+import type { OutboxEntry, PartitionBounds, Publisher, Shard } from '../engine/ports.ts'
+import type { ShardContext } from './context.ts'
+import { findSnapshot, readSnapshot, Snapshots } from './snapshots.ts'
+import type { Stage } from './stage.ts'
+
+/** A shard that is owned, whole, and ready for the batch at `position`. */
+export interface TakenOver {
+  readonly epoch: Epoch
+  readonly publisher: Publisher
+  readonly position: Offset
+  /** Applied by an earlier owner and not yet in the log. */
+  readonly pending: readonly OutboxEntry[]
+  readonly snapshots: Snapshots | undefined
+}
+
+const NO_STORE_EPOCH = 0 as Epoch
+
+/**
+ * Takes a shard over. The order matters: raise the epoch in the store, then open the publisher (each fences the old
+ * owner where it writes), and only then read position, outbox and committed offset, which can't move any more. Then the
+ * three cases: store ahead of the log (publish its outbox), store behind (rebuild from the log, publishing nothing
+ * again), store empty (load the snapshot, then rebuild). docs/decisions/001 has the argument.
+ *
+ * @throws RtmlError LOG_TRUNCATED when retention has deleted what is needed; transient errors of log and store
+ */
+export async function takeOver<Prepared, State, Work>(
+  context: ShardContext,
+  stage: Stage<Prepared, State, Work>,
+  shard: Shard,
+  signal: AbortSignal,
+): Promise<TakenOver> {
+  if (stage.stateExpireMs === undefined) return takeOverStateless(context, shard)
+  const { epoch, position: found } = await context.store.own(shard)
+  const publisher = await context.log.publisher(publisherId(shard))
+  try {
+    const committed = await context.log.committed(shard.group, shard)
+    const bounds = await boundsOf(context, shard)
+    const mark = await snapshotMark(context, shard, signal)
+    const isBehind = found !== undefined && committed !== undefined && found < committed
+    const isSnapshotNearer = isBehind && mark !== undefined && mark.position > found
+    const start =
+      found === undefined || isSnapshotNearer
+        ? await fill(context, shard, epoch, bounds, committed, mark, signal)
+        : found
+    if (start > bounds.end) throw beyondEnd(shard, start, bounds)
+    const outbox = found === undefined || isBehind ? [] : await context.store.outbox(shard)
+    const pending = outbox.filter(({ to }) => committed === undefined || to > committed)
+    const position =
+      committed !== undefined && start < committed
+        ? await rebuild(context, stage, shard, epoch, start, committed, signal)
+        : start
+    if (position < bounds.start) throw truncated(shard, position, bounds)
+    context.metrics.count('rtml_recoveries_total', [
+      stage.name,
+      kindOf(found, committed, pending.length, mark !== undefined),
+    ])
+    const dirty = await dirtyKeys(context, stage, shard, mark, bounds, position, signal)
+    const settings = context.options.snapshot
+    const snapshots = settings && !context.isAtomic ? new Snapshots({ context, shard, settings, dirty }) : undefined
+    return { epoch, publisher, position, pending, snapshots }
+  } catch (error) {
+    await publisher.close().catch(() => {})
+    throw error
+  }
+}
+
+/** The transactional id: one owner an input partition, as kafkajs's protocol generation demands. */
+export const publisherId = (shard: Shard) => `${shard.group}.${shard.topic}.${shard.partition}`
+
+async function takeOverStateless(context: ShardContext, shard: Shard): Promise<TakenOver> {
+  const publisher = await context.log.publisher(publisherId(shard))
+  try {
+    const committed = await context.log.committed(shard.group, shard)
+    const bounds = await boundsOf(context, shard)
+    if (committed !== undefined && committed < bounds.start) throw truncated(shard, committed, bounds)
+    if (committed !== undefined && committed > bounds.end) throw beyondEnd(shard, committed, bounds)
+    return { epoch: NO_STORE_EPOCH, publisher, position: committed ?? bounds.start, pending: [], snapshots: undefined }
+  } catch (error) {
+    await publisher.close().catch(() => {})
+    throw error
+  }
+}
+
+async function boundsOf(context: ShardContext, shard: Shard): Promise<PartitionBounds> {
+  const bounds = (await context.log.bounds(shard.topic))[shard.partition]
+  if (bounds) return bounds
+  throw new RtmlError('LOG_DOWN', `topic ${shard.topic} has no partition ${shard.partition} yet`)
+}
+
+async function snapshotMark(context: ShardContext, shard: Shard, signal: AbortSignal) {
+  const settings = context.options.snapshot
+  return settings && !context.isAtomic ? findSnapshot(context.log, settings.topic, shard, signal) : undefined
+}
+
+/** Store empty: the newest snapshot, or the log's start. @returns the position that the store now stands at */
+async function fill(
+  context: ShardContext,
+  shard: Shard,
+  epoch: Epoch,
+  bounds: PartitionBounds,
+  committed: Offset | undefined,
+  mark: Awaited<ReturnType<typeof snapshotMark>>,
+  signal: AbortSignal,
+): Promise<Offset> {
+  const settings = context.options.snapshot
+  const position = mark?.position ?? bounds.start
+  if (position < bounds.start) throw truncated(shard, position, bounds)
+  // Events were counted before, nothing tells their states, and the log no longer has them all.
+  if (!mark && committed !== undefined && bounds.start > 0) throw truncated(shard, offset(0), bounds)
+  const states = mark && settings ? readSnapshot(context.log, settings.topic, shard, mark, signal) : nothing()
+  if (await context.store.restore(shard, epoch, position, states)) return position
+  throw new RtmlError('FENCED', `shard ${publisherId(shard)} was taken over while it was being filled`)
+}
+
+async function* nothing(): AsyncGenerator<ReadonlyMap<string, Buffer>> {}
+
+/** Store behind: applies [from, to) again; its outputs are in the log already. */
+async function rebuild<Prepared, State, Work>(
+  context: ShardContext,
+  stage: Stage<Prepared, State, Work>,
+  shard: Shard,
+  epoch: Epoch,
+  from: Offset,
+  to: Offset,
+  signal: AbortSignal,
+): Promise<Offset> {
+  context.logger.warn(
+    { stage: stage.name, partition: shard.partition, from, to },
+    'STORE_BEHIND: rebuilding states from the log',
+  )
+  const expireMs = stage.stateExpireMs
+  let position = from
+  for await (const run of context.log.read(shard, from, { until: to, signal })) {
+    if (signal.aborted) break
+    const prepared = await stage.prepare(run.records)
+    const keys = [...stage.keys(prepared)]
+    const packed = await context.store.load(shard, keys)
+    const states = new Map<string, State>()
+    keys.forEach((key, index) => {
+      const bytes = packed[index]
+      if (bytes) states.set(key, stage.decode(key, bytes))
+    })
+    const { changed } = stage.compute(prepared, states)
+    const applied = await context.store.apply(shard, epoch, {
+      from: position,
+      to: run.to,
+      states: changed,
+      outputs: [],
+      rebuild: true,
+      ...(expireMs === undefined ? {} : { expireMs }),
+    })
+    if (applied.kind === 'fenced')
+      throw new RtmlError('FENCED', `shard ${publisherId(shard)} was taken over during a rebuild`)
+    // A lost reply of a transient failure: the next take-over starts from what the store says.
+    if (applied.kind !== 'applied')
+      throw new RtmlError('STORE_DOWN', `the store moved during a rebuild (${applied.kind})`)
+    context.metrics.count('rtml_events_total', [stage.name, 'rebuilt'], run.records.length)
+    position = run.to
+  }
+  if (position < to) throw new RtmlError('LOG_DOWN', `the log ended at ${position} during a rebuild up to ${to}`)
+  return position
+}
+
+/** Keys that changed after the newest mark: the next snapshot round must have them although this process didn't change them. */
+async function dirtyKeys<Prepared, State, Work>(
+  context: ShardContext,
+  stage: Stage<Prepared, State, Work>,
+  shard: Shard,
+  mark: { position: Offset } | undefined,
+  bounds: PartitionBounds,
+  position: Offset,
+  signal: AbortSignal,
+): Promise<Set<string>> {
+  const dirty = new Set<string>()
+  if (!context.options.snapshot || context.isAtomic) return dirty
+  const from = mark?.position ?? bounds.start
+  if (from < bounds.start || !mark) {
+    // No usable mark: every state of the shard belongs into the first round.
+    for await (const states of context.store.scan(shard)) for (const key of states.keys()) dirty.add(key)
+    return dirty
+  }
+  if (from >= position) return dirty
+  for await (const run of context.log.read(shard, from, { until: position, signal })) {
+    for (const key of stage.keys(await stage.prepare(run.records))) dirty.add(key)
+  }
+  return dirty
+}
+
+function kindOf(found: Offset | undefined, committed: Offset | undefined, pending: number, hasMark: boolean): string {
+  if (found === undefined) return hasMark ? 'snapshot' : 'empty'
+  if (committed !== undefined && found < committed) return 'behind'
+  return pending > 0 ? 'ahead' : 'clean'
+}
+
+const truncated = (shard: Shard, position: Offset, bounds: PartitionBounds) =>
+  new RtmlError(
+    'LOG_TRUNCATED',
+    `position ${position} is below the log's start ${bounds.start}; ${bounds.start - position} events were deleted by retention before they were read. ` +
+      `Run: rtml rebuild --shard ${shard.partition} --accept-loss, or restore the topic.`,
+    { place: `${shard.topic}[${shard.partition}]` },
+  )
+
+const beyondEnd = (shard: Shard, position: Offset, bounds: PartitionBounds) =>
+  new RtmlError(
+    'LOG_TRUNCATED',
+    `position ${position} is past the log's end ${bounds.end}: the topic was re-created or lost its tail. ` +
+      `Run: rtml rebuild --shard ${shard.partition} --accept-loss, or restore the topic.`,
+    { place: `${shard.topic}[${shard.partition}]` },
+  )

@@ -1,0 +1,74 @@
+/** The one table of metric names: base units, few labels, none unbounded. */
+export const METRICS = {
+  rtml_events_total: {
+    type: 'counter',
+    labels: ['stage', 'outcome'],
+    help: 'Events by stage and outcome: applied, duplicate, late, mapped, rejected, skipped, rebuilt',
+  },
+  rtml_rejected_total: { type: 'counter', labels: ['stage', 'code'], help: 'Dead letters by stage and reason code' },
+  rtml_nulled_total: {
+    type: 'counter',
+    labels: ['source', 'path'],
+    help: 'Optional fields that became null because their value failed',
+  },
+  rtml_scores_total: {
+    type: 'counter',
+    labels: ['model', 'version', 'role', 'fallback'],
+    help: 'Scores by model and fallback',
+  },
+  rtml_state_cache_total: { type: 'counter', labels: ['stage', 'result'], help: 'State look-ups by result: hit, miss' },
+  rtml_fenced_total: { type: 'counter', labels: ['stage'], help: 'Writes refused because a newer owner exists' },
+  rtml_recoveries_total: {
+    type: 'counter',
+    labels: ['stage', 'kind'],
+    help: 'Recoveries by kind: clean, ahead, behind, empty, snapshot',
+  },
+  rtml_retries_total: {
+    type: 'counter',
+    labels: ['dependency'],
+    help: 'Operations repeated because a dependency did not answer',
+  },
+  rtml_lag_events: {
+    type: 'gauge',
+    labels: ['topic', 'partition'],
+    help: 'Offsets between the end of the log and the applied position',
+  },
+  rtml_outbox_bytes: { type: 'gauge', labels: ['stage', 'partition'], help: 'Outputs applied and not yet published' },
+  rtml_shards_owned: { type: 'gauge', labels: ['stage'], help: 'Shards this process owns' },
+  rtml_dependency_up: { type: 'gauge', labels: ['dependency'], help: '1 when the dependency answers' },
+  rtml_model_info: { type: 'gauge', labels: ['model', 'version', 'role'], help: '1 for each loaded model version' },
+  rtml_stage_seconds: {
+    type: 'histogram',
+    labels: ['stage', 'step'],
+    help: 'Seconds a batch spends in a step: prepare, load, compute, outputs, apply, publish',
+  },
+  rtml_batch_events: { type: 'histogram', labels: ['stage'], help: 'Events in a batch' },
+  rtml_event_latency_seconds: {
+    type: 'histogram',
+    labels: ['stage'],
+    help: 'Seconds from append of the input record to publication of its outputs',
+  },
+} as const satisfies Record<
+  string,
+  { type: 'counter' | 'gauge' | 'histogram'; labels: readonly string[]; help: string }
+>
+
+export type MetricName = keyof typeof METRICS
+
+/** Where the runtime reports figures. Label values in the order of the table. */
+export interface Metrics {
+  count(name: MetricName, labels: readonly string[], by?: number): void
+  gauge(name: MetricName, labels: readonly string[], value: number): void
+  observe(name: MetricName, labels: readonly string[], value: number): void
+}
+
+/** Structured log: one event a line, a stable message, ids as fields, never payloads. */
+export interface Logger {
+  debug(fields: object, message: string): void
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+  error(fields: object, message: string): void
+}
+
+export const silentMetrics: Metrics = { count() {}, gauge() {}, observe() {} }
+export const silentLogger: Logger = { debug() {}, info() {}, warn() {}, error() {} }

@@ -1,0 +1,363 @@
+import { RtmlError } from '../app/errors.ts'
+import { type Epoch, type Offset, offset, unreachable } from '../app/units.ts'
+import type { LogRecord, NewRecord, OutboxEntry, Publisher, RecordRun, Shard } from '../engine/ports.ts'
+import type { ShardContext } from './context.ts'
+import { Outbox } from './outbox.ts'
+import { retry, Stopped } from './retry.ts'
+import type { Snapshots } from './snapshots.ts'
+import type { Stage } from './stage.ts'
+import type { StateCache } from './state-cache.ts'
+import type { TenureEnd } from './tenure-end.ts'
+
+interface Batch {
+  readonly from: Offset
+  readonly to: Offset
+  readonly records: readonly LogRecord[]
+}
+
+/**
+ * One uninterrupted ownership of a shard, from a finished take-over on: batches come in through `accept`, in order, and
+ * leave through the store and the log. Steps of one batch:
+ *
+ *   prepare → load → compute        one batch at a time, in order
+ *   outputs (scoring)               up to `pipelineDepth` batches at once
+ *   apply                           in order: the store refuses anything else
+ *   publish                         many applied batches in one transaction, in order
+ *
+ * Any doubt ends the tenure; the next one starts from what store and log say, never from memory.
+ */
+export class Tenure<Prepared, State, Work> {
+  readonly #context: ShardContext
+  readonly #stage: Stage<Prepared, State, Work>
+  readonly #shard: Shard
+  readonly #epoch: Epoch
+  readonly #cache: StateCache<State>
+  readonly #outbox: Outbox
+  readonly #snapshots: Snapshots | undefined
+  readonly #stop = new AbortController()
+  readonly #end = Promise.withResolvers<TenureEnd>()
+  /** Batches computed and not yet applied, oldest first: their states are newer than the store's. */
+  readonly #inFlight: { batch: Batch; changed: ReadonlyMap<string, Buffer> }[] = []
+  #applied: Promise<void> = Promise.resolve()
+  /** Position after the last batch taken in. */
+  #taken: Offset
+  /** Position after the last batch the store has. */
+  #position: Offset
+  readonly #isolateUntil: Offset
+  #accepting: Promise<void> = Promise.resolve()
+  #isDraining = false
+  #waiters: (() => void)[] = []
+
+  constructor(options: {
+    context: ShardContext
+    stage: Stage<Prepared, State, Work>
+    shard: Shard
+    epoch: Epoch
+    publisher: Publisher
+    position: Offset
+    pending: readonly OutboxEntry[]
+    isolateUntil: Offset
+    cache: StateCache<State>
+    snapshots: Snapshots | undefined
+  }) {
+    this.#context = options.context
+    this.#stage = options.stage
+    this.#shard = options.shard
+    this.#epoch = options.epoch
+    this.#cache = options.cache
+    this.#position = options.position
+    this.#taken = options.position
+    this.#isolateUntil = options.isolateUntil
+    this.#snapshots = options.snapshots
+    this.#outbox = new Outbox({
+      context: options.context,
+      shard: options.shard,
+      epoch: options.epoch,
+      stageName: options.stage.name,
+      isStored: options.stage.stateExpireMs !== undefined,
+      publisher: options.publisher,
+      signal: this.#stop.signal,
+      onEnd: (end) => this.finish(end),
+      onRoom: () => this.#wake(),
+    })
+    for (const entry of options.pending) this.#outbox.add(entry, undefined)
+  }
+
+  /** Settles when the tenure ended by itself. */
+  get ended(): Promise<TenureEnd> {
+    return this.#end.promise
+  }
+
+  get position(): Offset {
+    return this.#position
+  }
+
+  get cache(): StateCache<State> {
+    return this.#cache
+  }
+
+  /** The decoded states stand exactly at `position`: nothing was computed that the store doesn't have. */
+  get isSettled(): boolean {
+    return this.#inFlight.length === 0
+  }
+
+  /** Takes a run in; resolves when there is room for more. Runs of another tenure are ignored. */
+  accept(run: RecordRun): Promise<void> {
+    this.#accepting = this.#accept(run).catch((error: unknown) => this.#failed(error))
+    return this.#accepting
+  }
+
+  /** Finishes the batches that were taken in and publishes them; the rest of a run that is being taken in is left. */
+  async drain(): Promise<void> {
+    this.#isDraining = true
+    this.#wake()
+    await this.#accepting
+    await this.#applied
+    if (!this.#stop.signal.aborted) await this.#outbox.drain()
+  }
+
+  /** Ends the tenure for `end`; nothing more is written after the step that is under way. */
+  finish(end: TenureEnd): void {
+    this.#stop.abort()
+    this.#end.resolve(end)
+    this.#wake()
+  }
+
+  /** Stops at once and waits for what is under way. */
+  async close(): Promise<void> {
+    this.#stop.abort()
+    this.#wake()
+    await this.#applied
+    await this.#outbox.close()
+  }
+
+  async #accept(run: RecordRun): Promise<void> {
+    if (this.#isOver || run.to <= this.#taken) return
+    const from = this.#taken
+    if (run.from > from) {
+      this.finish({ kind: 'recover', reason: `delivery jumped from ${from} to ${run.from}` })
+      return
+    }
+    const fresh = run.from < from ? run.records.filter((record) => record.offset >= from) : run.records
+    for (const batch of cut({ from, to: run.to, records: fresh }, this.#batchSize(from))) {
+      await this.#room()
+      if (this.#isOver) return
+      await this.#take(batch)
+      this.#taken = batch.to
+    }
+  }
+
+  get #isOver(): boolean {
+    return this.#stop.signal.aborted || this.#isDraining
+  }
+
+  #batchSize(from: Offset): number {
+    return from < this.#isolateUntil ? 1 : this.#context.options.maxBatchEvents
+  }
+
+  /** Waits until fewer than `pipelineDepth` batches are in flight and the outbox is below its bound. */
+  async #room(): Promise<void> {
+    while (!this.#isOver && (this.#inFlight.length >= this.#context.options.pipelineDepth || this.#outbox.isFull)) {
+      await new Promise<void>((resolve) => this.#waiters.push(resolve))
+    }
+  }
+
+  #wake(): void {
+    for (const wake of this.#waiters.splice(0)) wake()
+  }
+
+  async #take(batch: Batch): Promise<void> {
+    if (this.#stop.signal.aborted) return
+    const isAlone = batch.from < this.#isolateUntil && batch.records.length <= 1
+    const outcome = await this.#compute(batch, isAlone)
+    // Noted even when the tenure ended meanwhile: it tells that the cache is ahead of the store.
+    const entry = { batch, changed: outcome.changed }
+    // Awaited in its turn by #apply; until then a failure must not count as unhandled.
+    outcome.outputs.catch(() => {})
+    this.#inFlight.push(entry)
+    this.#applied = this.#applied
+      .then(() => this.#apply(entry, outcome.outputs))
+      .catch((error: unknown) => this.#failed(error))
+      .finally(() => this.#wake())
+  }
+
+  async #compute(
+    batch: Batch,
+    isAlone: boolean,
+  ): Promise<{ changed: ReadonlyMap<string, Buffer>; outputs: Promise<NewRecord[]> }> {
+    const { metrics } = this.#context
+    const stage = this.#stage
+    if (batch.records.length === 0) return { changed: new Map(), outputs: Promise.resolve([]) }
+    metrics.observe('rtml_batch_events', [stage.name], batch.records.length)
+    try {
+      const prepared = await this.#timed('prepare', () => this.#retry(() => stage.prepare(batch.records)))
+      const states = await this.#timed('load', () => this.#load(stage.keys(prepared)))
+      const started = this.#context.hrtime()
+      const { changed, work } = stage.compute(prepared, states)
+      metrics.observe('rtml_stage_seconds', [stage.name, 'compute'], this.#context.hrtime() - started)
+      this.#cache.put(states)
+      const outputs = this.#timed('outputs', () => this.#retry(() => stage.outputs(work)))
+      return {
+        changed,
+        outputs: isAlone
+          ? outputs.catch((error: unknown) => this.#deadLetter(batch, error))
+          : outputs.catch((error) => this.#blame(batch, error)),
+      }
+    } catch (error) {
+      if (isTransientOrStopped(error)) throw error
+      // The states may be half-updated: nothing of them may be used again.
+      this.#cache.clear()
+      if (!isAlone) return this.#blame(batch, error)
+      return { changed: new Map(), outputs: this.#deadLetter(batch, error) }
+    }
+  }
+
+  #blame(batch: Batch, error: unknown): never {
+    if (!isTransientOrStopped(error)) this.finish({ kind: 'isolate', until: batch.to, error })
+    throw new Stopped()
+  }
+
+  async #deadLetter(batch: Batch, error: unknown): Promise<NewRecord[]> {
+    if (isTransientOrStopped(error)) throw error
+    const record = batch.records[0]
+    if (!record) return []
+    this.#context.logger.error(
+      {
+        stage: this.#stage.name,
+        topic: record.topic,
+        partition: record.partition,
+        offset: record.offset,
+        error: String(error),
+      },
+      'record failed unexpectedly; it goes to the dead letters',
+    )
+    return [this.#stage.poison(record, error instanceof Error ? error.message : String(error))]
+  }
+
+  /** Decoded states of the keys: from the cache, else from batches still in flight, else from the store. */
+  async #load(keys: Iterable<string>): Promise<Map<string, State>> {
+    const states = new Map<string, State>()
+    if (this.#stage.stateExpireMs === undefined) return states
+    const missing = this.#cache.take(keys, states)
+    this.#context.metrics.count('rtml_state_cache_total', [this.#stage.name, 'hit'], states.size)
+    this.#context.metrics.count('rtml_state_cache_total', [this.#stage.name, 'miss'], missing.length)
+    const absent = missing.filter((key) => {
+      const packed = this.#packedInFlight(key)
+      if (packed) states.set(key, this.#stage.decode(key, packed))
+      return !packed
+    })
+    if (absent.length === 0) return states
+    const packed = await this.#retry(() => this.#context.store.load(this.#shard, absent))
+    absent.forEach((key, index) => {
+      const bytes = packed[index]
+      if (bytes) states.set(key, this.#stage.decode(key, bytes))
+    })
+    return states
+  }
+
+  #packedInFlight(key: string): Buffer | undefined {
+    for (let index = this.#inFlight.length - 1; index >= 0; index--) {
+      const packed = this.#inFlight[index]?.changed.get(key)
+      if (packed) return packed
+    }
+    return undefined
+  }
+
+  async #apply(
+    entry: { batch: Batch; changed: ReadonlyMap<string, Buffer> },
+    pending: Promise<NewRecord[]>,
+  ): Promise<void> {
+    const { batch, changed } = entry
+    const outputs = await pending
+    if (this.#stop.signal.aborted) return
+    const published = await this.#timed('apply', () => this.#store(batch, changed, outputs))
+    if (published === undefined) return
+    this.#inFlight.shift()
+    this.#position = batch.to
+    this.#snapshots?.applied(changed)
+    if (published) {
+      this.#outbox.published(batch.records[0]?.timestamp)
+      return
+    }
+    this.#outbox.add({ from: batch.from, to: batch.to, records: outputs }, batch.records[0]?.timestamp)
+    // The store stands exactly at batch.to until the next apply, which waits for this one.
+    const round = await this.#snapshots?.round(batch.to)
+    if (round) this.#outbox.addSnapshot({ from: batch.to, to: batch.to, records: round })
+  }
+
+  /** @returns whether outputs are already in the log; undefined when the tenure ended instead */
+  async #store(
+    batch: Batch,
+    changed: ReadonlyMap<string, Buffer>,
+    outputs: readonly NewRecord[],
+  ): Promise<boolean | undefined> {
+    const expireMs = this.#stage.stateExpireMs
+    if (expireMs === undefined) return false
+    const applied = await this.#retry(() =>
+      this.#context.store.apply(this.#shard, this.#epoch, {
+        from: batch.from,
+        to: batch.to,
+        states: changed,
+        outputs,
+        expireMs,
+      }),
+    )
+    switch (applied.kind) {
+      case 'applied':
+        return applied.published
+      case 'duplicate':
+        // Only this tenure writes under this epoch, so an earlier try of this very batch got through and its reply was lost.
+        if (applied.position === batch.to) return this.#context.isAtomic
+        this.finish({ kind: 'recover', reason: `store is at ${applied.position}, past ${batch.to}` })
+        return undefined
+      case 'gap':
+        this.finish({ kind: 'recover', reason: `store is at ${applied.position ?? 'nothing'}, before ${batch.from}` })
+        return undefined
+      case 'fenced':
+        this.#context.metrics.count('rtml_fenced_total', [this.#stage.name])
+        // A lower epoch than ours means that the store lost its tail, not that somebody took over.
+        this.finish(
+          applied.epoch > this.#epoch ? { kind: 'fenced' } : { kind: 'recover', reason: 'store lost the epoch' },
+        )
+        return undefined
+      default:
+        return unreachable(applied)
+    }
+  }
+
+  #retry<T>(operation: () => Promise<T>): Promise<T> {
+    return retry(this.#context, this.#stop.signal, operation)
+  }
+
+  async #timed<T>(step: string, work: () => Promise<T>): Promise<T> {
+    const started = this.#context.hrtime()
+    const result = await work()
+    this.#context.metrics.observe('rtml_stage_seconds', [this.#stage.name, step], this.#context.hrtime() - started)
+    return result
+  }
+
+  #failed(error: unknown): void {
+    if (error instanceof Stopped) return
+    const isFenced = error instanceof RtmlError && error.code === 'FENCED'
+    this.finish(isFenced ? { kind: 'fenced' } : { kind: 'fatal', error })
+  }
+}
+
+function isTransientOrStopped(error: unknown): boolean {
+  return error instanceof Stopped || (error instanceof RtmlError && (error.isTransient || error.code === 'FENCED'))
+}
+
+/** Cuts a run into batches of at most `size` records that together cover it without holes. */
+function* cut(run: Batch, size: number): Generator<Batch> {
+  if (run.records.length <= size) return yield run
+  let from = run.from
+  for (let index = 0; index < run.records.length; index += size) {
+    const records = run.records.slice(index, index + size)
+    const next = run.records[index + size]
+    const to = next ? next.offset : run.to
+    yield { from, to, records }
+    from = to
+  }
+}
+
+export const NO_ISOLATION = offset(-1)
