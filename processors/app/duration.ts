@@ -19,11 +19,15 @@ export function formatDuration(value: Ms): string {
   return `${value}ms`
 }
 
+function notDuration(input: unknown): string {
+  return `${JSON.stringify(input)} is not a duration. Use 1h, 30m or 7d.`
+}
+
 /** Schema of a duration in the application file. Input: text; output: milliseconds. */
 export const duration = z
-  .string()
+  .string({ error: (issue) => (issue.input === undefined ? undefined : notDuration(issue.input)) })
   .regex(/^\d+(\.\d+)?(ms|s|m|h|d|w)$/, {
-    error: (issue) => `${JSON.stringify(issue.input)} is not a duration. Use 1h, 30m or 7d.`,
+    error: (issue) => notDuration(issue.input),
   })
   .transform((text, context): Ms => {
     const value = parseDuration(text)

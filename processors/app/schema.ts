@@ -11,7 +11,9 @@ const name = z
 const topic = z.string().regex(/^[a-zA-Z0-9._-]{1,249}$/, 'a topic is 1–249 of letters, digits, . _ -')
 const expression = z.string().min(1).max(4_096).meta({ description: 'CEL expression' })
 const path = z.string().min(1).max(512).meta({ description: 'XDM path in dot notation' })
-const namespace = z.string().regex(/^[A-Za-z][A-Za-z0-9_]{0,63}$/)
+const namespace = z
+  .string()
+  .regex(/^[A-Za-z][A-Za-z0-9_]{0,63}$/, 'a namespace is 1–64 letters, digits or _, starting with a letter')
 
 /** One line of a mapping: an expression, or an expression with conditions and a policy. */
 export type FieldRule =
@@ -289,7 +291,7 @@ const model = z.strictObject({
   uri: z.string().optional().meta({ description: 'file:, http(s): or s3: address, with sha256' }),
   sha256: z
     .string()
-    .regex(/^[0-9a-f]{64}$/)
+    .regex(/^[0-9a-f]{64}$/, 'a SHA-256 is 64 lower-case hex digits')
     .optional(),
   version: z.union([z.string(), z.int().transform(String)]).default('1'),
   inputs: z
@@ -317,14 +319,14 @@ export const applicationSchema = z.strictObject({
   name: name.meta({ description: 'name of the application: prefix of groups and shards' }),
   topicPrefix: z
     .string()
-    .regex(/^[a-zA-Z0-9._-]{0,100}$/)
+    .regex(/^[a-zA-Z0-9._-]{0,100}$/, 'a prefix is at most 100 of letters, digits, . _ -')
     .default('')
     .meta({ description: 'put before every topic name' }),
   schema: z
     .strictObject({
       tenant: z
         .string()
-        .regex(/^_[a-z0-9][a-zA-Z0-9_]{0,30}$/)
+        .regex(/^_[a-z0-9][a-zA-Z0-9_]{0,30}$/, 'a tenant is _ and 1–31 letters, digits or _')
         .default('_rtml')
         .meta({ description: "the tenant's namespace" }),
       fieldGroups: z.array(z.string()).optional().meta({ description: 'XDM field groups; default: all vendored ones' }),
@@ -411,9 +413,7 @@ export const applicationSchema = z.strictObject({
           retention: duration.prefault('14d'),
         })
         .prefault({}),
-      deadLetters: z
-        .strictObject({ prefix: z.string().default('dlq.'), retention: duration.prefault('30d') })
-        .prefault({}),
+      deadLetters: z.strictObject({ prefix: topic.default('dlq.'), retention: duration.prefault('30d') }).prefault({}),
     })
     .prefault({}),
   delivery: z.enum(['exactly-once', 'at-least-once']).default('exactly-once'),
