@@ -1,0 +1,45 @@
+// Writes what is made from the schemas: the JSON Schema of the application file, its reference, the Avro schemas.
+// `node bin/generate.ts` writes, `node bin/generate.ts --check` only compares (exit code 1 when something is stale).
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { jsonSchema, referenceMarkdown, SCHEMA_FILE } from '../processors/app/json-schema.ts'
+
+const ROOT = join(import.meta.dirname, '..')
+const SECTION = /(<!-- generated [^\n]*-->\n)[\s\S]*?(<!-- end of generated -->)/
+
+/** Path → content that belongs there. */
+export function generated(): Map<string, string> {
+  return new Map([
+    [SCHEMA_FILE, json(jsonSchema())],
+    ['docs/application-file.md', withSection('docs/application-file.md', referenceMarkdown())],
+  ])
+}
+
+export function read(path: string): string | undefined {
+  try {
+    return readFileSync(join(ROOT, path), 'utf8')
+  } catch {
+    return undefined
+  }
+}
+
+const json = (value: unknown): string => `${JSON.stringify(value, undefined, 2)}\n`
+
+function withSection(path: string, section: string): string {
+  const page = read(path) ?? ''
+  if (!SECTION.test(page)) throw new Error(`${path} has no generated section: put both comment lines back`)
+  return page.replace(SECTION, (_, begin: string, end: string) => `${begin}\n${section}\n${end}`)
+}
+
+function main(options: { check: boolean }): number {
+  const stale = [...generated()].filter(([path, content]) => read(path) !== content)
+  for (const [path, content] of stale) {
+    if (!options.check) writeFileSync(join(ROOT, path), content)
+    process.stdout.write(`${options.check ? 'stale' : 'wrote'} ${path}\n`)
+  }
+  return options.check && stale.length > 0 ? 1 : 0
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url))
+  process.exitCode = main({ check: process.argv.includes('--check') })
