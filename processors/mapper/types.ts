@@ -9,7 +9,7 @@ export interface RawRecord {
   readonly headers: Readonly<Record<string, Buffer>>
   /** Time of the append: the reference for the future-skew bound. */
   readonly timestamp: EpochMs
-  /** `topic[partition]@offset`, or `file:line`. Also the seed of ids for events that carry none. */
+  /** `topic[partition]@offset`, or `file:line`. Part of the id of an event that carries neither an id nor a time. */
   readonly place: string
 }
 
@@ -21,6 +21,8 @@ export interface MapResult {
   readonly skipped: number
   /** Optional fields that became null because their value failed: path → count. */
   readonly nulled: ReadonlyMap<string, number>
+  /** Fields of copied objects that the XDM schema doesn't know and so left out: path → count. */
+  readonly dropped: ReadonlyMap<string, number>
 }
 
 /** One source's raw records → XDM events. */
