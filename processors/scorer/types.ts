@@ -37,15 +37,21 @@ export interface ModelPool extends AsyncDisposable {
   /**
    * Loads into every worker under `key` (id@version#hash) and warms up. Loading an already loaded key is free.
    * A ZipMap at the output is taken out and the probabilities exposed as a tensor.
+   * @param options.warmRows rows of the first, discarded run; default 1, 0 = none
    * @throws RtmlError MODEL_LOAD with opset and IR version when the runtime refuses
    */
-  load(key: string, bytes: Uint8Array, options?: { classLabels?: boolean }): Promise<LoadedModel>
+  load(key: string, bytes: Uint8Array, options?: { classLabels?: boolean; warmRows?: number }): Promise<LoadedModel>
   unload(key: string): Promise<void>
-  /** Runs one batch on one worker. @throws RtmlError MODEL_LOAD for an unknown key; Error with the runtime's text when the run fails */
+  /**
+   * Runs one batch on one worker. An input array that owns its whole buffer is handed over: the caller must not use it again.
+   * @param signal on abort the promise rejects at once with its reason; a run still queued is dropped, a started one is ignored
+   * @throws RtmlError MODEL_LOAD for an unknown key; Error with the runtime's text when the run fails; PoolBusy when the queue is full
+   */
   run(
     key: string,
     inputs: Readonly<Record<string, Tensor>>,
     fetches?: readonly string[],
+    signal?: AbortSignal,
   ): Promise<Record<string, Tensor>>
 }
 
@@ -54,6 +60,8 @@ export interface LoadedModel {
   readonly signature: ModelSignature
   /** Class labels by probabilities' column, when a ZipMap or the classifier says them. */
   readonly classes: readonly (string | number)[] | undefined
+  /** Outputs that stay a sequence, a map or an optional, each with the remedy. They can't be fetched. */
+  readonly opaque?: readonly { readonly name: string; readonly kind: string; readonly remedy: string }[]
 }
 
 export interface Score {

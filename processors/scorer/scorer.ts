@@ -1,0 +1,405 @@
+/** Routing, batching, deadlines, fallbacks, explanations and hot swap over a model pool. */
+import type { Clock } from '../app/units.ts'
+import type { Expression } from '../expressions/types.ts'
+import type { FeatureSet, Vector } from '../features/types.ts'
+import { type Binding, bindModel } from './bind.ts'
+import { attributions, baselineOf, type FeatureGroup, groupsOf, type Perturbation, perturb } from './explain.ts'
+import { unitHash } from './hash.ts'
+import { poolKey, type ScorerModel, type ScorerPlan } from './plan.ts'
+import { PreviousScores } from './previous-scores.ts'
+import { armFor, type Service, servicesOf } from './route.ts'
+import { MISSES, type Miss, type Outcome, runModel } from './run-model.ts'
+import type { Attribution, LoadedModel, ModelPool, Score, Scorer, ScoringRow } from './types.ts'
+
+export interface ScorerOptions {
+  readonly plan: ScorerPlan
+  readonly featureSet: FeatureSet
+  readonly pool: ModelPool
+  readonly clock: Clock
+  /** `off`: every row waits for its model. For replays and tests, where a slow moment must not change a score. Default `on`. */
+  readonly deadlines?: 'on' | 'off'
+  /** Profiles whose last score is remembered, for each output of a model with fallback `previous`. Default 200,000. */
+  readonly maxPreviousProfiles?: number
+  readonly log?: (msg: string, fields: Readonly<Record<string, unknown>>) => void
+}
+
+export interface ScorerCounters {
+  readonly rows: number
+  /** Batches given to the pool, explanations included. */
+  readonly runs: number
+  /** Scores by why the model's own was missing. */
+  readonly fallbacks: Readonly<Record<Miss, number>>
+  /** Of these, the ones for which no fallback had a number: the score is absent. */
+  readonly absent: number
+  readonly explained: number
+  /** Wanted by sampling or on request, but out of time or above the bound of a call. */
+  readonly unexplained: number
+  readonly swaps: number
+}
+
+/** What serves now, for health, metrics and `rtml check`. */
+export interface ServingModel {
+  readonly model: string
+  readonly version: string
+  readonly service: string
+  readonly role: ScorerModel['role']
+  readonly key: string
+  readonly binding: Binding
+  readonly loaded: LoadedModel
+}
+
+export interface ModelScorer extends Scorer, AsyncDisposable {
+  /**
+   * Loads and checks a new plan, then serves it from the next call on. Calls under way end with the plan they began with;
+   * their sessions are unloaded after the last of them. A plan that is refused changes nothing.
+   * @throws RtmlError MODEL_LOAD, MODEL_INPUT, CONFIG
+   */
+  swap(plan: ScorerPlan): Promise<void>
+  serving(): readonly ServingModel[]
+  counters(): ScorerCounters
+}
+
+/** Perturbed vectors that one call may run for a model's explanations. */
+const MAX_EXPLAIN_ROWS = 8_192
+const MAX_WARM_ROWS = 512
+
+interface Prepared {
+  readonly model: ScorerModel
+  readonly key: string
+  readonly loaded: LoadedModel
+  readonly binding: Binding
+  readonly groups: readonly FeatureGroup[]
+  /** By output; empty unless the fallback is `previous`. */
+  readonly previous: readonly PreviousScores[]
+}
+
+interface LivePlan {
+  readonly models: readonly Prepared[]
+  readonly services: readonly Service[]
+  /** Indexes of shadows. */
+  readonly shadows: readonly number[]
+  calls: number
+  isRetired: boolean
+}
+
+/**
+ * Loads every model of the plan and checks it against the feature set.
+ * @throws RtmlError MODEL_LOAD, MODEL_INPUT, CONFIG
+ */
+export async function createScorer(options: ScorerOptions): Promise<ModelScorer> {
+  const scorer = new PoolScorer(options)
+  await scorer.swap(options.plan)
+  return scorer
+}
+
+class PoolScorer implements ModelScorer {
+  readonly #options: ScorerOptions
+  readonly #log: (msg: string, fields: Readonly<Record<string, unknown>>) => void
+  readonly #baseline: Vector
+  #plan: LivePlan = { models: [], services: [], shadows: [], calls: 0, isRetired: false }
+  /** Swaps happen one after the other. */
+  #lastSwap: Promise<void> = Promise.resolve()
+  /** Live plans that use a session. */
+  readonly #uses = new Map<string, number>()
+  #previous = new Map<string, PreviousScores>()
+  readonly #failures = new Map<string, number>()
+  readonly #fallbacks = Object.fromEntries(MISSES.map((it) => [it, 0])) as Record<Miss, number>
+  readonly #counts = { rows: 0, runs: 0, absent: 0, explained: 0, unexplained: 0, swaps: 0 }
+
+  constructor(options: ScorerOptions) {
+    this.#options = options
+    this.#log = options.log ?? (() => undefined)
+    this.#baseline = baselineOf(options.featureSet)
+  }
+
+  counters(): ScorerCounters {
+    return { ...this.#counts, fallbacks: { ...this.#fallbacks } }
+  }
+
+  serving(): readonly ServingModel[] {
+    return this.#plan.models.map(({ model, key, binding, loaded }) => ({
+      model: model.name,
+      version: model.version,
+      service: model.service,
+      role: model.role,
+      key,
+      binding,
+      loaded,
+    }))
+  }
+
+  async score(rows: readonly ScoringRow[]): Promise<Score[][]> {
+    const plan = this.#plan
+    plan.calls++
+    try {
+      return await this.#scoreWith(plan, rows)
+    } finally {
+      plan.calls--
+      this.#releaseIfDone(plan)
+    }
+  }
+
+  async swap(plan: ScorerPlan): Promise<void> {
+    const swapped = this.#lastSwap.then(() => this.#swapNow(plan))
+    this.#lastSwap = swapped.catch(() => undefined)
+    return swapped
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.swap({ models: [] })
+  }
+
+  async #swapNow(plan: ScorerPlan): Promise<void> {
+    const services = servicesOf(plan.models)
+    const taken: string[] = []
+    try {
+      const models: Prepared[] = []
+      for (const model of plan.models) models.push(await this.#prepare(model, taken))
+      const shadows = models.flatMap((it, index) => (it.model.role === 'shadow' ? [index] : []))
+      const old = this.#plan
+      this.#plan = { models, services, shadows, calls: 0, isRetired: false }
+      old.isRetired = true
+      this.#counts.swaps++
+      this.#previous = new Map(models.flatMap((it) => it.previous.map((scores, o) => [outputKey(it.model, o), scores])))
+      this.#releaseIfDone(old)
+    } catch (error) {
+      this.#release(taken)
+      throw error
+    }
+  }
+
+  async #prepare(model: ScorerModel, taken: string[]): Promise<Prepared> {
+    const key = poolKey(model)
+    this.#uses.set(key, (this.#uses.get(key) ?? 0) + 1)
+    taken.push(key)
+    const loaded = await this.#options.pool.load(key, model.bytes, {
+      warmRows: Math.min(model.maxBatchRows, MAX_WARM_ROWS),
+    })
+    const binding = bindModel(model, loaded, this.#options.featureSet)
+    for (const note of binding.notes) this.#log('model binding', { model: model.name, version: model.version, note })
+    const remembers = model.fallback.kind === 'previous'
+    const previous = remembers ? binding.outputs.map((_, output) => this.#previousOf(model, output)) : []
+    return { model, key, loaded, binding, groups: groupsOf(binding), previous }
+  }
+
+  /** A new version goes on from what the old one last said. */
+  #previousOf(model: ScorerModel, output: number): PreviousScores {
+    return (
+      this.#previous.get(outputKey(model, output)) ?? new PreviousScores(this.#options.maxPreviousProfiles ?? 200_000)
+    )
+  }
+
+  #releaseIfDone(plan: LivePlan): void {
+    if (plan.isRetired && plan.calls === 0) this.#release(plan.models.map((it) => it.key))
+  }
+
+  #release(keys: readonly string[]): void {
+    for (const key of keys) {
+      const uses = (this.#uses.get(key) ?? 1) - 1
+      if (uses > 0) {
+        this.#uses.set(key, uses)
+        continue
+      }
+      this.#uses.delete(key)
+      this.#failures.delete(key)
+      this.#options.pool
+        .unload(key)
+        .catch((error: Error) => this.#log('model was not unloaded', { key, cause: error.message }))
+    }
+  }
+
+  async #scoreWith(plan: LivePlan, rows: readonly ScoringRow[]): Promise<Score[][]> {
+    const startedAt = this.#options.clock.now()
+    this.#counts.rows += rows.length
+    const assigned = assign(plan, rows)
+    const outcomes = await Promise.all(
+      plan.models.map((it, index) => this.#run(it, vectorsOf(rows, assigned[index] as number[]), it.model.deadlineMs)),
+    )
+    const scores: Score[][] = rows.map(() => [])
+    for (const [index, prepared] of plan.models.entries()) {
+      this.#collect(prepared, assigned[index] as number[], rows, outcomes[index] as Outcome, scores)
+    }
+    const spentMs = this.#options.clock.now() - startedAt
+    for (const [index, prepared] of plan.models.entries()) {
+      await this.#explain(prepared, assigned[index] as number[], rows, outcomes[index] as Outcome, scores, spentMs)
+    }
+    return scores
+  }
+
+  async #run(prepared: Prepared, vectors: readonly Vector[], budgetMs: number): Promise<Outcome> {
+    if (vectors.length === 0) return NOTHING
+    const { pool, clock, deadlines } = this.#options
+    const target = {
+      pool,
+      clock,
+      key: prepared.key,
+      binding: prepared.binding,
+      maxBatchRows: prepared.model.maxBatchRows,
+    }
+    const outcome = await runModel(target, vectors, deadlines === 'off' ? undefined : budgetMs)
+    this.#counts.runs += outcome.runs
+    for (const error of outcome.errors) this.#logFailure(prepared, error)
+    return outcome
+  }
+
+  /** The 1st, 2nd, 4th, 8th… failure of a model: enough to see it, never a flood. */
+  #logFailure({ key, model }: Prepared, error: Error): void {
+    const count = (this.#failures.get(key) ?? 0) + 1
+    this.#failures.set(key, count)
+    if (Number.isInteger(Math.log2(count))) {
+      this.#log('model run failed', {
+        model: model.name,
+        version: model.version,
+        failures: count,
+        cause: error.message,
+      })
+    }
+  }
+
+  #collect(
+    prepared: Prepared,
+    assigned: readonly number[],
+    rows: readonly ScoringRow[],
+    outcome: Outcome,
+    scores: Score[][],
+  ): void {
+    const { model, binding, previous } = prepared
+    const { name, version, service, role } = model
+    const outputs = binding.outputs
+    for (let i = 0; i < assigned.length; i++) {
+      const at = assigned[i] as number
+      const row = rows[at] as ScoringRow
+      const miss = outcome.misses[i]
+      for (let o = 0; o < outputs.length; o++) {
+        const output = (outputs[o] as (typeof outputs)[number]).name
+        if (miss === undefined) {
+          const value = outcome.values[i * outputs.length + o] as number
+          previous[o]?.set(row.event.key, value)
+          scores[at]?.push({ model: name, version, service, role, output, value, fallback: 'none' })
+          continue
+        }
+        this.#fallbacks[miss]++
+        const value = this.#fallbackValue(prepared, row, o)
+        if (value === undefined) this.#counts.absent++
+        else scores[at]?.push({ model: name, version, service, role, output, value, fallback: fallbackName(model) })
+      }
+    }
+  }
+
+  #fallbackValue({ model, previous }: Prepared, row: ScoringRow, output: number): number | undefined {
+    const { fallback } = model
+    switch (fallback.kind) {
+      case 'previous':
+        return previous[output]?.get(row.event.key)
+      case 'prior':
+        return fallback.value
+      case 'rule':
+        return this.#ruleValue(fallback.rule, row)
+      case 'none':
+        return undefined
+    }
+  }
+
+  #ruleValue(rule: Expression, row: ScoringRow): number | undefined {
+    try {
+      const value = rule.evaluate(row.event.xdm, { features: this.#named(row.vector) })
+      return typeof value === 'number' && Number.isFinite(value) ? value : undefined
+    } catch {
+      // A rule that fails is a fallback that has no number: counted as absent, like the others.
+      return undefined
+    }
+  }
+
+  /** Only built where a rule is asked, never on the way of a good score. */
+  #named(vector: Vector): Record<string, number | string | null> {
+    const features: Record<string, number | string | null> = {}
+    for (const { name, type, index } of this.#options.featureSet.columns) {
+      const number = vector.floats[index] as number
+      features[name] = type === 'string' ? (vector.strings[index] ?? '') : Number.isNaN(number) ? null : number
+    }
+    return features
+  }
+
+  async #explain(
+    prepared: Prepared,
+    assigned: readonly number[],
+    rows: readonly ScoringRow[],
+    outcome: Outcome,
+    scores: Score[][],
+    spentMs: number,
+  ): Promise<void> {
+    const { model } = prepared
+    const wanted = assigned.flatMap((at, i) => {
+      if (outcome.misses[i] !== undefined) return []
+      const row = rows[at] as ScoringRow
+      return row.explain || isSampled(model, row.event.id) ? [{ at, i, row }] : []
+    })
+    if (wanted.length === 0) return
+    // Who asked gets a budget of its own; a sample only what the scores have left over.
+    const budgetMs = wanted.some((it) => it.row.explain) ? model.deadlineMs : model.deadlineMs - spentMs
+    if (budgetMs <= 0 && this.#options.deadlines !== 'off') {
+      this.#counts.unexplained += wanted.length
+      return
+    }
+    const parts: { wanted: (typeof wanted)[number]; perturbation: Perturbation; first: number }[] = []
+    const vectors: Vector[] = []
+    for (const it of wanted) {
+      const perturbation = perturb(it.row.vector, this.#baseline, prepared.groups)
+      if (vectors.length > 0 && vectors.length + perturbation.vectors.length > MAX_EXPLAIN_ROWS) break
+      parts.push({ wanted: it, perturbation, first: vectors.length })
+      vectors.push(...perturbation.vectors)
+    }
+    const perturbed = await this.#run(prepared, vectors, budgetMs)
+    let explained = 0
+    for (const { wanted, perturbation, first } of parts) {
+      const outputs = prepared.binding.outputs.length
+      const lists = prepared.binding.outputs.map((_, o) => {
+        const score = outcome.values[wanted.i * outputs + o] as number
+        return attributions(score, perturbation, perturbed, first, o, outputs, model.explain.top)
+      })
+      if (lists.some((it) => it === undefined)) continue
+      attach(scores[wanted.at] as Score[], prepared, lists as Attribution[][])
+      explained++
+    }
+    this.#counts.explained += explained
+    this.#counts.unexplained += wanted.length - explained
+  }
+}
+
+const NOTHING: Outcome = { values: new Float64Array(0), misses: [], runs: 0, errors: [] }
+
+const outputKey = (model: ScorerModel, output: number): string => `${model.name}/${Object.keys(model.outputs)[output]}`
+
+const fallbackName = ({ fallback }: ScorerModel): 'previous' | 'prior' | 'rule' =>
+  fallback.kind === 'prior' || fallback.kind === 'rule' ? fallback.kind : 'previous'
+
+const isSampled = (model: ScorerModel, eventId: string): boolean =>
+  model.explain.share > 0 && unitHash(`explain\n${model.name}\n${eventId}`) < model.explain.share
+
+/** Rows of each model of the plan. A model whose condition is false doesn't score; nobody steps in for it. */
+function assign(plan: LivePlan, rows: readonly ScoringRow[]): number[][] {
+  const assigned: number[][] = plan.models.map(() => [])
+  const offer = (index: number, at: number, row: ScoringRow) => {
+    const { when } = (plan.models[index] as Prepared).model
+    if (when === undefined || when.test(row.event.xdm)) assigned[index]?.push(at)
+  }
+  for (let at = 0; at < rows.length; at++) {
+    const row = rows[at] as ScoringRow
+    for (const service of plan.services) offer(armFor(service, row.event.key), at, row)
+    for (const shadow of plan.shadows) offer(shadow, at, row)
+  }
+  return assigned
+}
+
+function vectorsOf(rows: readonly ScoringRow[], assigned: readonly number[]): Vector[] {
+  return assigned.map((at) => (rows[at] as ScoringRow).vector)
+}
+
+function attach(scores: Score[], prepared: Prepared, lists: readonly Attribution[][]): void {
+  for (const [i, score] of scores.entries()) {
+    if (score.model !== prepared.model.name) continue
+    const o = prepared.binding.outputs.findIndex((it) => it.name === score.output)
+    const explanation = lists[o]
+    if (explanation) scores[i] = { ...score, explanation }
+  }
+}
