@@ -12,6 +12,8 @@ export interface ShardOptions {
   readonly maxCachedStates: number
   /** Undefined: no snapshots (states and log live in one place). */
   readonly snapshot: { readonly topic: string; readonly everyMs: Ms; readonly maxBytes: number } | undefined
+  /** How often an idle shard asks the store whether it still stands where the shard stands. */
+  readonly storeCheckEveryMs: Ms
   /** How long a fenced worker that is still assigned waits before it takes the shard back. */
   readonly fencedPauseMs: Ms
 }

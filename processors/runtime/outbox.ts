@@ -40,6 +40,7 @@ export class Outbox {
   #lastPublishAt = Number.NEGATIVE_INFINITY
   #lastCommitAt = Number.NEGATIVE_INFINITY
   #uncommitted: Offset | undefined
+  #toTrim: Offset | undefined
 
   constructor(options: {
     context: ShardContext
@@ -74,6 +75,11 @@ export class Outbox {
 
   addSnapshot(entry: OutboxEntry): void {
     this.#push({ entry, bytes: sizeOf(entry.records), since: undefined, isSnapshot: true })
+  }
+
+  /** Repeats a trim that failed when nothing was published since. */
+  tidy(): void {
+    if (this.#toTrim !== undefined) this.#trimUpTo(this.#toTrim)
   }
 
   /** The engine has published a batch itself. */
@@ -168,13 +174,15 @@ export class Outbox {
     return this.#publisher.publish(records, { group, topic, partition, position })
   }
 
+  /** Drops the store's copy of what the log shows. A failure costs nothing: the copy is never published again, and a later trim covers it. */
   #trimUpTo(position: Offset): void {
     if (!this.#isStored || this.#context.isAtomic) return
+    this.#toTrim = position
     this.#trim = this.#trim.then(async () => {
       try {
         await this.#context.store.trim(this.#shard, this.#epoch, position)
+        if (this.#toTrim === position) this.#toTrim = undefined
       } catch (error) {
-        // The next trim covers this one; entries below the committed position are never published again.
         this.#context.logger.debug({ stage: this.#stageName, reason: String(error) }, 'trim of the outbox failed')
       }
     })

@@ -1,6 +1,7 @@
 import { type Offset, offset } from '../app/units.ts'
 import type { Log, LogRecord, NewRecord, Shard } from '../engine/ports.ts'
 import type { ShardContext } from './context.ts'
+import { readRange } from './read-range.ts'
 
 /** Where the newest complete snapshot of a shard ends, in the log and in the input. */
 export interface SnapshotMark {
@@ -129,8 +130,7 @@ async function* records(
   const bounds = (await log.bounds(topic))[shard.partition]
   if (!bounds) return
   const end = until ?? bounds.end
-  if (bounds.start >= end) return
-  for await (const run of log.read({ topic, partition: shard.partition }, bounds.start, { until: end, signal })) {
+  for await (const run of readRange(log, bounds, bounds.start, end, signal)) {
     for (const record of run.records) yield { record, until: end }
   }
 }

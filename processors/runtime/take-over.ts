@@ -2,6 +2,7 @@ import { RtmlError } from '../app/errors.ts'
 import { type Epoch, type Offset, offset } from '../app/units.ts'
 import type { OutboxEntry, PartitionBounds, Publisher, Shard } from '../engine/ports.ts'
 import type { ShardContext } from './context.ts'
+import { readRange } from './read-range.ts'
 import { findSnapshot, readSnapshot, Snapshots } from './snapshots.ts'
 import type { Stage } from './stage.ts'
 
@@ -45,7 +46,7 @@ export async function takeOver<Prepared, State, Work>(
         ? await fill(context, shard, epoch, bounds, committed, mark, signal)
         : found
     if (start > bounds.end) throw beyondEnd(shard, start, bounds)
-    const outbox = found === undefined || isBehind ? [] : await context.store.outbox(shard)
+    const outbox = found === undefined ? [] : await context.store.outbox(shard)
     const pending = outbox.filter(({ to }) => committed === undefined || to > committed)
     const position =
       committed !== undefined && start < committed
@@ -132,8 +133,7 @@ async function rebuild<Prepared, State, Work>(
   )
   const expireMs = stage.stateExpireMs
   let position = from
-  for await (const run of context.log.read(shard, from, { until: to, signal })) {
-    if (signal.aborted) break
+  for await (const run of readRange(context.log, shard, from, to, signal)) {
     const prepared = await stage.prepare(run.records)
     const keys = [...stage.keys(prepared)]
     const packed = await context.store.load(shard, keys)
@@ -159,7 +159,6 @@ async function rebuild<Prepared, State, Work>(
     context.metrics.count('rtml_events_total', [stage.name, 'rebuilt'], run.records.length)
     position = run.to
   }
-  if (position < to) throw new RtmlError('LOG_DOWN', `the log ended at ${position} during a rebuild up to ${to}`)
   return position
 }
 
@@ -181,8 +180,7 @@ async function dirtyKeys<Prepared, State, Work>(
     for await (const states of context.store.scan(shard)) for (const key of states.keys()) dirty.add(key)
     return dirty
   }
-  if (from >= position) return dirty
-  for await (const run of context.log.read(shard, from, { until: position, signal })) {
+  for await (const run of readRange(context.log, shard, from, position, signal)) {
     for (const key of stage.keys(await stage.prepare(run.records))) dirty.add(key)
   }
   return dirty

@@ -1,6 +1,6 @@
 import { RtmlError } from '../app/errors.ts'
 import { type Epoch, type Offset, offset, unreachable } from '../app/units.ts'
-import type { LogRecord, NewRecord, OutboxEntry, Publisher, RecordRun, Shard } from '../engine/ports.ts'
+import type { Applied, LogRecord, NewRecord, OutboxEntry, Publisher, RecordRun, Shard } from '../engine/ports.ts'
 import type { ShardContext } from './context.ts'
 import { Outbox } from './outbox.ts'
 import { retry, Stopped } from './retry.ts'
@@ -45,6 +45,7 @@ export class Tenure<Prepared, State, Work> {
   #position: Offset
   readonly #isolateUntil: Offset
   #accepting: Promise<void> = Promise.resolve()
+  readonly #watching: Promise<void>
   #isDraining = false
   #waiters: (() => void)[] = []
 
@@ -81,6 +82,7 @@ export class Tenure<Prepared, State, Work> {
       onRoom: () => this.#wake(),
     })
     for (const entry of options.pending) this.#outbox.add(entry, undefined)
+    this.#watching = this.#watch().catch((error: unknown) => this.#failed(error))
   }
 
   /** Settles when the tenure ended by itself. */
@@ -127,6 +129,7 @@ export class Tenure<Prepared, State, Work> {
   async close(): Promise<void> {
     this.#stop.abort()
     this.#wake()
+    await this.#watching
     await this.#applied
     await this.#outbox.close()
   }
@@ -281,8 +284,43 @@ export class Tenure<Prepared, State, Work> {
     }
     this.#outbox.add({ from: batch.from, to: batch.to, records: outputs }, batch.records[0]?.timestamp)
     // The store stands exactly at batch.to until the next apply, which waits for this one.
-    const round = await this.#snapshots?.round(batch.to)
-    if (round) this.#outbox.addSnapshot({ from: batch.to, to: batch.to, records: round })
+    const round = await this.#retry(async () => this.#snapshots?.round(batch.to))
+    // States that the round read from the store count only if the store hadn't lost them: ask after reading.
+    if (round && (await this.#isStoreAt(batch.to)))
+      this.#outbox.addSnapshot({ from: batch.to, to: batch.to, records: round })
+  }
+
+  /**
+   * Asks the store from time to time whether it still stands where we stand: without events, nothing else would notice
+   * that a failover or a flush has taken states away, and readers would be served defaults.
+   */
+  async #watch(): Promise<void> {
+    const { clock, isAtomic, options } = this.#context
+    if (this.#stage.stateExpireMs === undefined || isAtomic) return
+    for (;;) {
+      await clock.sleep(options.storeCheckEveryMs, this.#stop.signal)
+      if (this.#isOver) return
+      this.#outbox.tidy()
+      if (this.#inFlight.length > 0) continue
+      this.#applied = this.#applied
+        .then(async () => {
+          if (!this.#isOver) await this.#isStoreAt(this.#position)
+        })
+        .catch((error: unknown) => this.#failed(error))
+      await this.#applied
+    }
+  }
+
+  /** Whether the store stands at `position` under our epoch; if it doesn't, the tenure has ended. */
+  async #isStoreAt(position: Offset): Promise<boolean> {
+    const nothing = { from: position, to: position, states: new Map<string, Buffer>(), outputs: [], rebuild: true }
+    return (
+      this.#judge(
+        await this.#retry(() => this.#context.store.apply(this.#shard, this.#epoch, nothing)),
+        position,
+        position,
+      ) !== undefined
+    )
   }
 
   /** @returns whether outputs are already in the log; undefined when the tenure ended instead */
@@ -302,16 +340,21 @@ export class Tenure<Prepared, State, Work> {
         expireMs,
       }),
     )
+    return this.#judge(applied, batch.from, batch.to)
+  }
+
+  /** What the store's answer to the batch [from, to) means. */
+  #judge(applied: Applied, from: Offset, to: Offset): boolean | undefined {
     switch (applied.kind) {
       case 'applied':
         return applied.published
       case 'duplicate':
         // Only this tenure writes under this epoch, so an earlier try of this very batch got through and its reply was lost.
-        if (applied.position === batch.to) return this.#context.isAtomic
-        this.finish({ kind: 'recover', reason: `store is at ${applied.position}, past ${batch.to}` })
+        if (applied.position === to) return this.#context.isAtomic
+        this.finish({ kind: 'recover', reason: `store is at ${applied.position}, past ${to}` })
         return undefined
       case 'gap':
-        this.finish({ kind: 'recover', reason: `store is at ${applied.position ?? 'nothing'}, before ${batch.from}` })
+        this.finish({ kind: 'recover', reason: `store is at ${applied.position ?? 'nothing'}, before ${from}` })
         return undefined
       case 'fenced':
         this.#context.metrics.count('rtml_fenced_total', [this.#stage.name])

@@ -1,0 +1,73 @@
+import { type Code, RtmlError } from '../../processors/app/errors.ts'
+import type { Dice } from './random.ts'
+import type { Scheduler, SimProcess } from './scheduler.ts'
+
+export type Service = 'log' | 'store' | 'registry'
+
+const DOWN: Record<Service, Code> = { log: 'LOG_DOWN', store: 'STORE_DOWN', registry: 'REGISTRY_DOWN' }
+const TIMEOUT_MS = 900
+
+/** Chances of one call; all 0 after the faults have stopped. */
+export interface Weather {
+  lostRequest: number
+  lostReply: number
+  /** A call that takes up to `slowMs` instead of a few milliseconds. */
+  slow: number
+  slowMs: number
+}
+
+/**
+ * Between processes and services: a call's request and reply each take their time, and either may be lost. A caller that
+ * hears nothing gets the port's "dependency away" error and can't know whether the effect took place.
+ */
+export class Network {
+  readonly #scheduler: Scheduler
+  readonly #dice: Dice
+  readonly weather: Weather
+  readonly #downUntil = new Map<Service, number>()
+  calls = 0
+
+  constructor(scheduler: Scheduler, dice: Dice, weather: Weather) {
+    this.#scheduler = scheduler
+    this.#dice = dice
+    this.weather = weather
+  }
+
+  takeDown(service: Service, forMs: number): void {
+    this.#downUntil.set(service, this.#scheduler.now + forMs)
+  }
+
+  heal(): void {
+    this.#downUntil.clear()
+    Object.assign(this.weather, { lostRequest: 0, lostReply: 0, slow: 0 })
+  }
+
+  call<T>(process: SimProcess, service: Service, effect: () => T): Promise<T> {
+    this.calls++
+    return new Promise<T>((resolve, reject) => {
+      const unheard = (delayMs: number) =>
+        this.#scheduler.after(delayMs, () =>
+          process.hear(() => reject(new RtmlError(DOWN[service], `${service} did not answer in ${TIMEOUT_MS} ms`))),
+        )
+      if (!process.isAlive) return
+      if (this.#dice.chance(this.weather.lostRequest)) return unheard(TIMEOUT_MS)
+      this.#scheduler.after(this.#delay(), () => {
+        if ((this.#downUntil.get(service) ?? 0) > this.#scheduler.now) return unheard(TIMEOUT_MS)
+        let answer: () => void
+        try {
+          const value = effect()
+          answer = () => resolve(value)
+        } catch (error) {
+          answer = () => reject(error)
+        }
+        if (this.#dice.chance(this.weather.lostReply)) return unheard(TIMEOUT_MS)
+        this.#scheduler.after(this.#delay(), () => process.hear(answer))
+      })
+    })
+  }
+
+  #delay(): number {
+    if (this.#dice.chance(this.weather.slow)) return this.#dice.between(1, this.weather.slowMs)
+    return this.#dice.between(0.1, 2)
+  }
+}

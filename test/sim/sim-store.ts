@@ -1,0 +1,159 @@
+import { type Epoch, epoch, type Offset } from '../../processors/app/units.ts'
+import type { Applied, ApplyBatch, FeatureStore, OutboxEntry, Ownership, Shard } from '../../processors/engine/ports.ts'
+import type { Network } from './network.ts'
+import type { Scheduler, SimProcess } from './scheduler.ts'
+
+export interface ShardState {
+  /** Chunks of a restore that have arrived; undefined when none is under way. */
+  readonly restored?: number
+  readonly epoch: Epoch
+  readonly position: Offset | undefined
+  readonly states: ReadonlyMap<string, Buffer>
+  readonly outbox: readonly OutboxEntry[]
+}
+
+/** Safeguards of the store that a mutant may switch off. */
+export interface StoreGuards {
+  readonly epochCheck: boolean
+  readonly positionCheck: boolean
+  readonly outbox: boolean
+}
+
+const EMPTY: ShardState = { epoch: epoch(0), position: undefined, states: new Map(), outbox: [] }
+const HISTORY = 400
+
+const idOf = (shard: Shard) => `${shard.group}/${shard.topic}/${shard.partition}`
+
+/**
+ * The store as one service that all processes share. Every change makes a new immutable version, so that a failover can
+ * go back to what a lagging replica had: states, positions, outboxes and epochs alike.
+ */
+export class SimStore {
+  readonly #scheduler: Scheduler
+  readonly #guards: StoreGuards
+  #shards: ReadonlyMap<string, ShardState> = new Map()
+  #notes = new Map<string, Buffer>()
+  readonly #history: { at: number; shards: ReadonlyMap<string, ShardState> }[] = []
+
+  constructor(scheduler: Scheduler, guards: StoreGuards) {
+    this.#scheduler = scheduler
+    this.#guards = guards
+  }
+
+  /** The replica that takes over had everything up to `lagMs` ago. */
+  failOver(lagMs: number): void {
+    const until = this.#scheduler.now - lagMs
+    let version =
+      this.#history.length > 0 && this.#history[0]!.at > until
+        ? this.#history[0]!.shards
+        : new Map<string, ShardState>()
+    for (const { at, shards } of this.#history) if (at <= until) version = shards
+    this.#shards = version
+  }
+
+  wipe(): void {
+    this.#shards = new Map()
+    this.#notes = new Map()
+    this.#history.length = 0
+  }
+
+  shard(shard: Shard): ShardState {
+    return this.#shards.get(idOf(shard)) ?? EMPTY
+  }
+
+  own(shard: Shard): Ownership {
+    const state = this.shard(shard)
+    // As the Redis script does: unique even after a failover has forgotten the last epochs.
+    const next = epoch(Math.max(state.epoch + 1, Math.floor(this.#scheduler.now)))
+    this.#set(shard, { ...state, epoch: next })
+    return { epoch: next, position: state.position }
+  }
+
+  apply(shard: Shard, caller: Epoch, batch: ApplyBatch): Applied {
+    const state = this.shard(shard)
+    if (this.#guards.epochCheck && state.epoch !== caller) return { kind: 'fenced', epoch: state.epoch }
+    if (this.#guards.positionCheck) {
+      if (state.position === undefined) return { kind: 'gap', position: undefined }
+      if (state.position > batch.from) return { kind: 'duplicate', position: state.position }
+      if (state.position < batch.from) return { kind: 'gap', position: state.position }
+    }
+    const states = new Map(state.states)
+    for (const [key, packed] of batch.states) {
+      if (packed) states.set(key, packed)
+      else states.delete(key)
+    }
+    const entry: OutboxEntry = { from: batch.from, to: batch.to, records: batch.outputs }
+    const outbox = batch.rebuild || !this.#guards.outbox ? state.outbox : [...state.outbox, entry]
+    this.#set(shard, { epoch: state.epoch, position: batch.to, states, outbox })
+    return { kind: 'applied', position: batch.to, published: false }
+  }
+
+  trim(shard: Shard, caller: Epoch, upTo: Offset): void {
+    const state = this.shard(shard)
+    if (state.epoch !== caller) return
+    this.#set(shard, { ...state, outbox: state.outbox.filter(({ to }) => to > upTo) })
+  }
+
+  begin(shard: Shard, caller: Epoch): boolean {
+    const state = this.shard(shard)
+    if (state.epoch !== caller) return false
+    this.#set(shard, { ...EMPTY, epoch: state.epoch, restored: 0 })
+    return true
+  }
+
+  /** `nth` chunks must have arrived before: a failover in the middle forgets some, and then nothing may be completed. */
+  fill(
+    shard: Shard,
+    caller: Epoch,
+    nth: number,
+    states: ReadonlyMap<string, Buffer>,
+    position: Offset | undefined,
+  ): boolean {
+    const { restored, ...state } = this.shard(shard)
+    if (state.epoch !== caller || restored !== nth) return false
+    const filled = { ...state, position, states: new Map([...state.states, ...states]) }
+    this.#set(shard, position === undefined ? { ...filled, restored: nth + 1 } : filled)
+    return true
+  }
+
+  note(name: string): Buffer | undefined {
+    return this.#notes.get(name)
+  }
+
+  setNote(name: string, value: Buffer): void {
+    this.#notes.set(name, value)
+  }
+
+  #set(shard: Shard, state: ShardState): void {
+    this.#shards = new Map(this.#shards).set(idOf(shard), state)
+    this.#history.push({ at: this.#scheduler.now, shards: this.#shards })
+    if (this.#history.length > HISTORY) this.#history.shift()
+  }
+}
+
+/** The store's port as one process sees it. */
+export function storePort(store: SimStore, network: Network, process: SimProcess): FeatureStore {
+  const call = <T>(effect: () => T) => network.call(process, 'store', effect)
+  return {
+    own: (shard) => call(() => store.own(shard)),
+    load: (shard, keys) => call(() => keys.map((key) => store.shard(shard).states.get(key))),
+    apply: (shard, caller, batch) => call(() => store.apply(shard, caller, batch)),
+    outbox: (shard) => call(() => [...store.shard(shard).outbox]),
+    trim: (shard, caller, upTo) => call(() => store.trim(shard, caller, upTo)),
+    async restore(shard, caller, position, states) {
+      if (!(await call(() => store.begin(shard, caller)))) return false
+      let chunks = 0
+      for await (const chunk of states) {
+        const nth = chunks++
+        if (!(await call(() => store.fill(shard, caller, nth, chunk, undefined)))) return false
+      }
+      return call(() => store.fill(shard, caller, chunks, new Map(), position))
+    },
+    async *scan(shard) {
+      yield await call(() => store.shard(shard).states)
+    },
+    note: (name) => call(() => store.note(name)),
+    setNote: (name, value) => call(() => store.setNote(name, value)),
+    close: async () => {},
+  }
+}
