@@ -200,8 +200,11 @@ class Counter {
     this.member.onAssigned = (partitions) => {
       for (const source of partitions) {
         this.#work.set(source.partition, Promise.resolve())
-        const taken = ready.promise.then((subscription) => this.#take(source, subscription))
-        if (this.#subscription) this.#work.set(source.partition, taken)
+        const taken = ready.promise.then((subscription) => {
+          const taking = this.#take(source, subscription)
+          if (this.#work.has(source.partition)) this.#work.set(source.partition, taking)
+          return taking
+        })
         taken.catch((error: Error) => this.member.failed(error))
       }
     }

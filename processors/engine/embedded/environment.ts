@@ -1,0 +1,229 @@
+import { statfs } from 'node:fs/promises'
+import { type Database, open, type RootDatabase } from 'lmdb'
+import { type Code, RtmlError } from '../../app/errors.ts'
+import type { Clock, EpochMs } from '../../app/units.ts'
+import { LogWrite } from './log-write.ts'
+
+export type Table = Database<Buffer, Buffer>
+
+/** LMDB databases of one directory. */
+export interface Tables {
+  /** name → topic (JSON). */
+  readonly topics: Table
+  /** partition → head. */
+  readonly heads: Table
+  /** partition and first offset → batch. */
+  readonly log: Table
+  /** group and partition → f64 position. */
+  readonly positions: Table
+  /** publisher id → f64 epoch. */
+  readonly publishers: Table
+  /** shard → its record. */
+  readonly shards: Table
+  /** states id and key → packed state; the entry's version is the time when it expires, 0 = never. */
+  readonly states: Table
+  /** states ids that are being written by a restore or are no longer used. */
+  readonly leftovers: Table
+  readonly notes: Table
+  readonly schemas: Table
+  /** Last given ids by kind. */
+  readonly counters: Table
+}
+
+export interface Limits {
+  /** Bytes that all tables together may use; writes wait above it. */
+  readonly maxBytes: number
+  /** Writes wait when the disk has less room than this. */
+  readonly minDiskFreeBytes: number
+}
+
+type Op = {
+  readonly code: Code
+  readonly run: (write: LogWrite) => unknown
+  readonly resolve: (value: unknown) => void
+  readonly reject: (error: Error) => void
+}
+
+/** Operations of one commit at most: bounds how long the write lock is held. */
+const OPS_PER_COMMIT = 256
+const ROOM_CHECK_MS = 1_000
+
+/**
+ * One LMDB environment and its only way to write: operations that arrive while a commit is under way form the next one,
+ * so the cost of a disk flush is shared. An operation runs inside the write transaction on this thread, after everything
+ * that any process has committed; commit and flush happen on a thread of LMDB.
+ */
+export class Environment {
+  readonly dir: string
+  readonly clock: Clock
+  readonly tables: Tables
+  readonly down = new Map<string, EpochMs>()
+  readonly #root: RootDatabase<Buffer, Buffer>
+  readonly #limits: Limits
+  readonly #committed = new Set<(partitions: ReadonlySet<string>) => void>()
+  #queue: Op[] = []
+  #committing = false
+  #closed = false
+  #roomCheckedAt = Number.NEGATIVE_INFINITY
+
+  constructor(dir: string, clock: Clock, limits: Limits) {
+    this.dir = dir
+    this.clock = clock
+    this.#limits = limits
+    this.#root = open<Buffer, Buffer>({
+      path: dir,
+      // Other processes (the command line) read and write the same directory; LMDB's own locks order them.
+      noSubdir: false,
+      maxDbs: 16,
+      encoding: 'binary',
+      keyEncoding: 'binary',
+      // A commit is acknowledged after its flush: what was acknowledged outlives a power cut.
+      overlappingSync: false,
+      // Turn batching leaves a promise without a handler when a commit fails, which would end the process.
+      eventTurnBatching: false,
+    })
+    const table = (name: string, versions = false): Table =>
+      this.#root.openDB<Buffer, Buffer>(name, { encoding: 'binary', keyEncoding: 'binary', useVersions: versions })
+    this.tables = {
+      topics: table('topics'),
+      heads: table('heads'),
+      log: table('log'),
+      positions: table('positions'),
+      publishers: table('publishers'),
+      shards: table('shards'),
+      states: table('states', true),
+      leftovers: table('leftovers'),
+      notes: table('notes'),
+      schemas: table('schemas'),
+      counters: table('counters'),
+    }
+  }
+
+  /** Called after each commit of this process with the partitions (`topicId/partition`) that grew. */
+  onCommit(listener: (partitions: ReadonlySet<string>) => void): () => void {
+    this.#committed.add(listener)
+    return () => this.#committed.delete(listener)
+  }
+
+  /** Lets reads see what other processes committed. */
+  refresh(): void {
+    this.#root.resetReadTxn()
+  }
+
+  /**
+   * Runs `op` in a write transaction and resolves with its answer after commit and flush. `op` may run twice when
+   * another operation of the same commit fails, each time from the state before it; it must not keep anything outside.
+   * @param code LOG_DOWN or STORE_DOWN: what the caller can't reach when the disk refuses
+   */
+  write<T>(code: Code, op: (write: LogWrite) => T): Promise<T> {
+    if (this.#closed) return Promise.reject(new RtmlError(code, 'the engine is closed', { place: this.dir }))
+    return new Promise<T>((resolve, reject) => {
+      this.#queue.push({ code, run: op, resolve: resolve as (value: unknown) => void, reject })
+      if (!this.#committing) void this.#commitAll()
+    })
+  }
+
+  /** Bytes used by all tables: what deletion has freed doesn't count, though the file keeps its size. */
+  usedBytes(): number {
+    let pages = 0
+    let pageSize = 4_096
+    for (const table of Object.values(this.tables) as Table[]) {
+      const stats = table.getStats() as Record<string, number>
+      pageSize = stats.pageSize ?? pageSize
+      pages += (stats.treeBranchPageCount ?? 0) + (stats.treeLeafPageCount ?? 0) + (stats.overflowPages ?? 0)
+    }
+    return pages * pageSize
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    while (this.#committing) await new Promise((resolve) => setImmediate(resolve))
+    await this.#root.close()
+  }
+
+  async #commitAll(): Promise<void> {
+    this.#committing = true
+    try {
+      // One turn, so that operations of other partitions join the first commit too.
+      await new Promise((resolve) => setImmediate(resolve))
+      while (this.#queue.length > 0) {
+        const ops = this.#queue.splice(0, OPS_PER_COMMIT)
+        try {
+          await this.#requireRoom()
+          await this.#commit(ops)
+        } catch (error) {
+          await this.#retryEach(ops, error as Error)
+        }
+      }
+    } finally {
+      this.#committing = false
+    }
+  }
+
+  async #commit(ops: readonly Op[]): Promise<void> {
+    const now = this.clock.now()
+    const { grown, answers } = await this.#root.childTransaction(() => {
+      const write = new LogWrite(this.tables, now)
+      const answers = ops.map((op) => op.run(write))
+      return { grown: write.finish(), answers }
+    })
+    this.down.clear()
+    for (const [i, op] of ops.entries()) op.resolve(answers[i])
+    if (grown.size > 0) for (const listener of this.#committed) listener(grown)
+  }
+
+  /** The commit failed as a whole: find out whose fault it is, unless it is the disk's. */
+  async #retryEach(ops: readonly Op[], error: Error): Promise<void> {
+    if (ops.length === 1 || isDiskError(error)) {
+      for (const op of ops) op.reject(await this.#explain(op.code, error))
+      return
+    }
+    for (const op of ops) {
+      try {
+        await this.#commit([op])
+      } catch (failure) {
+        op.reject(await this.#explain(op.code, failure as Error))
+      }
+    }
+  }
+
+  async #requireRoom(): Promise<void> {
+    const now = this.clock.now()
+    if (now - this.#roomCheckedAt < ROOM_CHECK_MS && this.down.size === 0) return
+    this.#roomCheckedAt = now
+    const used = this.usedBytes()
+    if (used > this.#limits.maxBytes) {
+      throw new DiskError(
+        `${used} bytes are used of the ${this.#limits.maxBytes} that are allowed. Shorten retention or allow more; writing goes on by itself when there is room.`,
+      )
+    }
+    const { bavail, bsize } = await statfs(this.dir)
+    if (bavail * bsize < this.#limits.minDiskFreeBytes) {
+      throw new DiskError(
+        `the disk has only ${bavail * bsize} bytes left. Free some space; writing goes on by itself when there is room.`,
+      )
+    }
+  }
+
+  async #explain(code: Code, error: Error): Promise<Error> {
+    if (error instanceof RtmlError) return error
+    const name = code === 'STORE_DOWN' ? 'store' : 'log'
+    if (!this.down.has(name)) this.down.set(name, this.clock.now())
+    const reason = await reasonOf(error)
+    return new RtmlError(code, `cannot write: ${reason}`, { place: this.dir, cause: error })
+  }
+}
+
+class DiskError extends Error {}
+
+const isDiskError = (error: Error): boolean => error instanceof DiskError || 'commitError' in error
+
+async function reasonOf(error: Error): Promise<string> {
+  const commitError = (error as { commitError?: Promise<never> }).commitError
+  if (!commitError) return error.message
+  const cause = await commitError.then(
+    () => error,
+    (failure: Error) => failure,
+  )
+  return `${cause.message}. Is the disk full? Writing goes on by itself when there is room.`
+}
