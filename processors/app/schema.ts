@@ -165,6 +165,12 @@ const encode = z
   ])
   .meta({ description: 'how a text becomes numbers; absent: the feature is a text column' })
 
+/** Features whose values may be texts. */
+const valueType = z
+  .enum(['number', 'text'])
+  .optional()
+  .meta({ description: 'default: text when `encode` or a text as `default` is given, else number' })
+
 const base = {
   description: z.string().optional().meta({ description: 'free text' }),
   entity: name.default('profile').meta({ description: 'whose state it is: profile or a name under entities' }),
@@ -215,6 +221,11 @@ export const featureSchema = z.discriminatedUnion('kind', [
     kind: z.literal('variance').meta({ description: 'population variance of value' }),
     ...numeric,
     default: number.nullable().default(null).meta({ description: 'value when no event counts; null = missing (NaN)' }),
+    unit: z
+      .number()
+      .positive()
+      .default(1e-6)
+      .meta({ description: 'values are summed as whole multiples of this, so that order cannot matter' }),
   }),
   z.strictObject({
     kind: z.literal('distinct').meta({ description: 'number of different values, estimated' }),
@@ -224,6 +235,7 @@ export const featureSchema = z.discriminatedUnion('kind', [
   }),
   z.strictObject({
     kind: z.literal('last').meta({ description: 'newest value by event time' }),
+    type: valueType,
     ...numeric,
     default: z
       .union([number, z.string()])
@@ -234,6 +246,7 @@ export const featureSchema = z.discriminatedUnion('kind', [
   }),
   z.strictObject({
     kind: z.literal('first').meta({ description: 'oldest value by event time' }),
+    type: valueType,
     ...numeric,
     default: z
       .union([number, z.string()])
@@ -244,6 +257,7 @@ export const featureSchema = z.discriminatedUnion('kind', [
   }),
   z.strictObject({
     kind: z.literal('lastN').meta({ description: 'newest n values' }),
+    type: valueType,
     ...numeric,
     n: z.int().min(1).max(100).meta({ description: 'how many values, newest first, one column each' }),
     encode: encode.optional(),
@@ -255,6 +269,7 @@ export const featureSchema = z.discriminatedUnion('kind', [
   }),
   z.strictObject({
     kind: z.literal('topK').meta({ description: 'k most frequent values' }),
+    type: valueType,
     ...numeric,
     k: z.int().min(1).max(20).meta({ description: 'how many values, most frequent first, one column each' }),
     capacity: z.int().min(1).max(500).default(50).meta({ description: 'how many values are counted at most' }),
@@ -329,6 +344,7 @@ export const featureSchema = z.discriminatedUnion('kind', [
   z
     .strictObject({
       kind: z.literal('event').meta({ description: 'a value of the current event itself' }),
+      type: valueType,
       description: z.string().optional().meta({ description: 'free text' }),
       value: expression,
       encode: encode.optional(),
@@ -342,6 +358,7 @@ export const featureSchema = z.discriminatedUnion('kind', [
   z
     .strictObject({
       kind: z.literal('lookup').meta({ description: 'a field of a compacted table topic' }),
+      type: valueType,
       description: z.string().optional().meta({ description: 'free text' }),
       table: name.meta({ description: 'a name under lookups' }),
       key: expression,

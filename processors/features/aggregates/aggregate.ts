@@ -1,0 +1,45 @@
+import type { ByteReader, ByteWriter } from '../bytes.ts'
+import type { Input } from '../input.ts'
+
+/**
+ * The state of one aggregate in all panes of a track, as one column. Columns are passed in, not owned: an aggregate is
+ * part of the definitions and has no state of its own.
+ * `C` is an array: numbers, `width` of them a pane, or one object a pane.
+ */
+export interface Aggregate<C = unknown> {
+  /** Name with parameters, such as `distinct:10`: equal ids have equal states. Part of the layout. */
+  readonly id: string
+  newColumn(): C
+  /** Makes room for an empty pane before pane `at`. */
+  open(column: C, at: number): void
+  /** Forgets the first `count` panes. */
+  drop(column: C, count: number): void
+  /** Adds pane `at + 1` to pane `at` and removes it: two sessions have become one. */
+  join(column: C, at: number): void
+  /** Adds an event to a pane. The value has been read in the way that the track wants. */
+  add(column: C, at: number, input: Input): void
+  /** Writes pane `at`. @param time the key's time: instants are written as ages */
+  encode(column: C, at: number, writer: ByteWriter, time: number): void
+  /** Appends a pane. @throws when the bytes can't be one */
+  decode(column: C, reader: ByteReader, time: number): void
+}
+
+/** Makes room for `width` zeros at pane `at`; almost always at the end. */
+export function openNumbers(column: number[], at: number, width: number): void {
+  const from = at * width
+  for (let i = 0; i < width; i++) column.push(0)
+  if (from + width === column.length) return
+  column.copyWithin(from + width, from, column.length - width)
+  column.fill(0, from, from + width)
+}
+
+export function dropFirst(column: unknown[], count: number): void {
+  column.copyWithin(0, count)
+  column.length -= count
+}
+
+/** Removes `width` numbers of pane `at`. */
+export function closeNumbers(column: number[], at: number, width: number): void {
+  column.copyWithin(at * width, (at + 1) * width)
+  column.length -= width
+}

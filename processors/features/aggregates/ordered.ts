@@ -1,0 +1,114 @@
+import type { ByteReader, ByteWriter } from '../bytes.ts'
+import { corrupt } from '../bytes.ts'
+import type { Input } from '../input.ts'
+import { type Aggregate, dropFirst } from './aggregate.ts'
+
+/** Up to n values of a pane, best first. Three arrays instead of n objects. */
+export interface Entries {
+  readonly ts: number[]
+  readonly tie: number[]
+  readonly value: (number | string)[]
+}
+
+/**
+ * The first, the last, or the last n values by (event time, 16 bits of the id's hash, value). The value comes last in the
+ * order so that even a collision of the 16 bits can't let arrival order decide.
+ * Column: one `Entries` a pane.
+ */
+export class Ordered implements Aggregate<Entries[]> {
+  readonly id: string
+  readonly n: number
+  readonly #text: boolean
+  /** 1: newest first; −1: oldest first. */
+  readonly #sign: number
+  readonly #fold: Entries = newEntries()
+  constructor(which: 'first' | 'last', n: number, type: 'number' | 'text') {
+    this.id = `${which}:${n}:${type}`
+    this.n = n
+    this.#text = type === 'text'
+    this.#sign = which === 'last' ? 1 : -1
+  }
+  newColumn(): Entries[] {
+    return []
+  }
+  open(column: Entries[], at: number): void {
+    if (at === column.length) column.push(newEntries())
+    else column.splice(at, 0, newEntries())
+  }
+  drop(column: Entries[], count: number): void {
+    dropFirst(column, count)
+  }
+  join(column: Entries[], at: number): void {
+    this.#includeAll(column[at]!, column[at + 1]!)
+    column.splice(at + 1, 1)
+  }
+  add(column: Entries[], at: number, input: Input): void {
+    this.#include(column[at]!, input.ts, input.tie, this.#text ? input.text : input.number)
+  }
+  encode(column: Entries[], at: number, writer: ByteWriter, time: number): void {
+    const { ts, tie, value } = column[at]!
+    writer.varint(ts.length)
+    let before = time
+    for (let i = 0; i < ts.length; i++) {
+      writer.varint(i === 0 ? before - ts[i]! : (before - ts[i]!) * this.#sign)
+      writer.u16(tie[i]!)
+      if (this.#text) writer.text(value[i] as string)
+      else writer.number(value[i] as number)
+      before = ts[i]!
+    }
+  }
+  decode(column: Entries[], reader: ByteReader, time: number): void {
+    const entries = newEntries()
+    const size = reader.count(this.n)
+    let before = time
+    for (let i = 0; i < size; i++) {
+      before -= i === 0 ? reader.varint() : reader.varint() * this.#sign
+      if (before > time) throw corrupt('a value is newer than its key')
+      entries.ts.push(before)
+      entries.tie.push(reader.u16())
+      entries.value.push(this.#text ? reader.text() : reader.number())
+    }
+    column.push(entries)
+  }
+  /** Best values of panes [from, to), best first; valid until the next fold. */
+  fold(column: Entries[], from: number, to: number): Entries {
+    if (to - from === 1) return column[from]!
+    const entries = this.#fold
+    entries.ts.length = 0
+    entries.tie.length = 0
+    entries.value.length = 0
+    for (let i = from; i < to; i++) this.#includeAll(entries, column[i]!)
+    return entries
+  }
+  #includeAll(entries: Entries, more: Entries): void {
+    for (let i = 0; i < more.ts.length; i++) this.#include(entries, more.ts[i]!, more.tie[i]!, more.value[i]!)
+  }
+  #include(entries: Entries, ts: number, tie: number, value: number | string): void {
+    const { ts: times, tie: ties, value: values } = entries
+    let at = times.length
+    while (at > 0 && this.#isBetter(ts - times[at - 1]!, tie - ties[at - 1]!, value, values[at - 1]!)) at--
+    if (at >= this.n) return
+    if (times.length < this.n) {
+      times.push(ts)
+      ties.push(tie)
+      values.push(value)
+    }
+    for (let i = times.length - 1; i > at; i--) {
+      times[i] = times[i - 1]!
+      ties[i] = ties[i - 1]!
+      values[i] = values[i - 1]!
+    }
+    times[at] = ts
+    ties[at] = tie
+    values[at] = value
+  }
+  #isBetter(byTime: number, byTie: number, value: number | string, than: number | string): boolean {
+    if (byTime !== 0) return byTime * this.#sign > 0
+    if (byTie !== 0) return byTie * this.#sign > 0
+    return this.#sign > 0 ? value > than : value < than
+  }
+}
+
+function newEntries(): Entries {
+  return { ts: [], tie: [], value: [] }
+}
