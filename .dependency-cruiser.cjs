@@ -16,6 +16,13 @@ module.exports = {
     pure('features', ['app', 'expressions']),
     pure('scorer', ['app', 'expressions']),
     {
+      name: 'outputs-imports',
+      comment: 'outputs are formats: they know the application, and the types of what they write',
+      severity: 'error',
+      from: { path: '^processors/outputs/' },
+      to: { path: '^processors/', pathNot: '^processors/(outputs/|app/|(features|scorer)/types\\.ts$)' },
+    },
+    {
       name: 'runtime-imports',
       severity: 'error',
       from: { path: '^processors/runtime/' },

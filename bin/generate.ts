@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { jsonSchema, referenceMarkdown, SCHEMA_FILE } from '../processors/app/json-schema.ts'
+import { SCORES_SCHEMA } from '../processors/outputs/scores.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 const SECTION = /(<!-- generated [^\n]*-->\n)[\s\S]*?(<!-- end of generated -->)/
@@ -12,6 +13,7 @@ const SECTION = /(<!-- generated [^\n]*-->\n)[\s\S]*?(<!-- end of generated -->)
 export function generated(): Map<string, string> {
   return new Map([
     [SCHEMA_FILE, json(jsonSchema())],
+    ['schemas/avro/profile-scores.avsc', json(SCORES_SCHEMA)],
     ['docs/application-file.md', withSection('docs/application-file.md', referenceMarkdown())],
   ])
 }

@@ -1,0 +1,29 @@
+/** The outputs' formats, for those who write them and for those who subscribe. */
+export {
+  type DeadLetter,
+  type DeadLetterRecord,
+  type DeadLetterStage,
+  deadLetter,
+  deadLetterTopic,
+  parseDeadLetter,
+  type RefusedRecord,
+} from './dead-letters.ts'
+export {
+  decodeSamples,
+  encodeSamples,
+  SampleBatch,
+  type SampleLayout,
+  type SampleRow,
+  type Samples,
+} from './samples.ts'
+export {
+  decodeScores,
+  encodeScores,
+  type ProfileScores,
+  profileScores,
+  SCORES_SCHEMA,
+  type ScoreEntry,
+  scoresReader,
+  scoresSubject,
+} from './scores.ts'
+export { frame, unframe } from './wire.ts'
