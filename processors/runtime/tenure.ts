@@ -103,9 +103,12 @@ export class Tenure<Prepared, State, Work> {
     return this.#inFlight.length === 0
   }
 
-  /** Takes a run in; resolves when there is room for more. Runs of another tenure are ignored. */
+  /**
+   * Takes a run in; resolves when there is room for more. Runs of another tenure are ignored. Runs go in one after the
+   * other even when delivery was restarted while one was being taken in.
+   */
   accept(run: RecordRun): Promise<void> {
-    this.#accepting = this.#accept(run).catch((error: unknown) => this.#failed(error))
+    this.#accepting = this.#accepting.then(() => this.#accept(run)).catch((error: unknown) => this.#failed(error))
     return this.#accepting
   }
 
@@ -130,6 +133,8 @@ export class Tenure<Prepared, State, Work> {
     this.#stop.abort()
     this.#wake()
     await this.#watching
+    // A compute under way still changes decoded states: until it has ended, nobody may look at the cache.
+    await this.#accepting
     await this.#applied
     await this.#outbox.close()
   }

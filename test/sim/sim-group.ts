@@ -181,7 +181,7 @@ export class SimGroups {
       }
       if (!isCurrent()) return
       if (!run) {
-        await this.#log.appended(source)
+        await this.#log.appended(source, position)
         continue
       }
       await member.subscriber.deliver(run)

@@ -129,9 +129,11 @@ export class SimLog {
     return { topic: source.topic, partition: source.partition, from, to: offset(to), records }
   }
 
-  /** Resolves when something is appended to the partition. */
-  appended(source: TopicPartition): Promise<void> {
-    return new Promise((resolve) => this.partitions(source.topic)[source.partition]!.waiters.push(resolve))
+  /** Resolves when the partition reaches beyond `from`. */
+  appended(source: TopicPartition, from: Offset): Promise<void> {
+    const partition = this.partitions(source.topic)[source.partition]!
+    if (partition.end > from) return Promise.resolve()
+    return new Promise((resolve) => partition.waiters.push(resolve))
   }
 
   /** Retention: drops everything below `start`. */
@@ -176,7 +178,7 @@ export function logPort(log: SimLog, network: Network, process: SimProcess, subs
         } else if (until !== undefined) {
           return
         } else {
-          await log.appended(source)
+          await log.appended(source, position)
         }
       }
     },
