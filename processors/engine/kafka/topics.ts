@@ -1,0 +1,85 @@
+/** Creating topics and comparing those that exist with what the application wants. */
+import { type Admin, ConfigResourceTypes } from 'kafkajs'
+import type { TopicProblem, TopicSpec } from '../ports.ts'
+
+const CLEANUP = { delete: 'delete', compact: 'compact', 'compact+delete': 'compact,delete' } as const
+const KEPT_FOR_EVER = '-1'
+
+/** Settings of a spec, by Kafka's names. */
+export function settingsOf(spec: TopicSpec): Record<'cleanup.policy' | 'retention.ms', string> {
+  return {
+    'cleanup.policy': CLEANUP[spec.cleanup],
+    // Retention means nothing to a compacted topic, but an explicit value survives a change of the broker's default.
+    'retention.ms': spec.retentionMs === undefined ? KEPT_FOR_EVER : String(spec.retentionMs),
+  }
+}
+
+export async function createTopics(
+  admin: Admin,
+  specs: readonly TopicSpec[],
+  options: { replicationFactor: number; timeoutMs: number },
+): Promise<void> {
+  await admin.createTopics({
+    timeout: options.timeoutMs,
+    waitForLeaders: true,
+    topics: specs.map((spec) => ({
+      topic: spec.topic,
+      numPartitions: spec.partitions,
+      replicationFactor: options.replicationFactor,
+      configEntries: Object.entries(settingsOf(spec)).map(([name, value]) => ({ name, value })),
+    })),
+  })
+}
+
+export interface FoundTopic {
+  readonly partitions: number
+  readonly settings: ReadonlyMap<string, string>
+}
+
+export async function describeTopics(admin: Admin, topics: readonly string[]): Promise<Map<string, FoundTopic>> {
+  if (topics.length === 0) return new Map()
+  const { topics: found } = await admin.fetchTopicMetadata({ topics: [...topics] })
+  const { resources } = await admin.describeConfigs({
+    includeSynonyms: false,
+    resources: topics.map((name) => ({ type: ConfigResourceTypes.TOPIC, name })),
+  })
+  const settings = new Map(
+    resources.map(({ resourceName, configEntries }) => [
+      resourceName,
+      new Map(configEntries.map(({ configName, configValue }) => [configName, configValue])),
+    ]),
+  )
+  return new Map(
+    found.map(({ name, partitions }) => [
+      name,
+      { partitions: partitions.length, settings: settings.get(name) ?? new Map<string, string>() },
+    ]),
+  )
+}
+
+/** How an existing topic differs from its spec. */
+export function compare(spec: TopicSpec, found: FoundTopic): TopicProblem[] {
+  const { topic } = spec
+  const problems: TopicProblem[] = []
+  if (found.partitions !== spec.partitions) {
+    const [wanted, there] = [String(spec.partitions), String(found.partitions)]
+    problems.push({ topic, setting: 'partitions', wanted, found: there, fatal: true })
+  }
+  for (const [setting, wanted] of Object.entries(settingsOf(spec))) {
+    const there = found.settings.get(setting)
+    if (there === undefined || sameSetting(there, wanted)) continue
+    problems.push({ topic, setting, wanted, found: there, fatal: false })
+  }
+  return problems
+}
+
+/** Lists are sets: `delete,compact` is `compact,delete`. */
+function sameSetting(a: string, b: string): boolean {
+  const sorted = (text: string) =>
+    text
+      .split(',')
+      .map((one) => one.trim())
+      .sort()
+      .join(',')
+  return sorted(a) === sorted(b)
+}

@@ -1,0 +1,279 @@
+/**
+ * kafkajs' connections, seen from here. kafkajs opens, secures and authenticates connections, keeps metadata and encodes
+ * the small requests; the requests that carry records and those that it doesn't know are written in protocol/. Its
+ * consumer and producer are not used (docs/decisions/004-kafka-engine.md says why).
+ *
+ * A `Cluster` is given publicly to partition assigners; a few members of `Broker` that exist in 2.2.4 are missing in its
+ * types and are declared below. This file is the only one that knows.
+ */
+import { type Broker, type Cluster, Kafka, logLevel, type SASLOptions } from 'kafkajs'
+import { RtmlError } from '../../app/errors.ts'
+import type { Clock } from '../../app/units.ts'
+import type { BrokerSettings } from './config.ts'
+import type { Health } from './health.ts'
+import { oauthTokens } from './oauth.ts'
+import { isRefused, isSilent } from './protocol/errors.ts'
+import { tlsOptions } from './tls.ts'
+
+/** A request that kafkajs frames and sends for us. */
+interface WireRequest<T> {
+  readonly request: {
+    readonly apiKey: number
+    readonly apiVersion: number
+    readonly apiName: string
+    /** `buf` is what kafkajs looks for to know an encoder, `buffer` what it sends. */
+    encode(): Promise<{ readonly buf: Buffer; readonly buffer: Buffer }>
+  }
+  readonly response: {
+    decode(raw: Buffer): Promise<T>
+    parse(data: T): Promise<T>
+  }
+  readonly requestTimeout: number | null
+}
+
+interface TransactionStamp {
+  readonly transactionalId: string
+  readonly producerId: number
+  readonly producerEpoch: number
+}
+
+export interface JoinedGroup {
+  readonly generationId: number
+  readonly leaderId: string
+  readonly memberId: string
+  readonly members: readonly { readonly memberId: string; readonly memberMetadata: Buffer }[]
+}
+
+/** Members of kafkajs 2.2.4's Broker class that its type leaves out. */
+export interface WireBroker extends Broker {
+  readonly nodeId: number
+  readonly connectionPool: { send<T>(request: WireRequest<T>): Promise<T> }
+  joinGroup(request: {
+    groupId: string
+    sessionTimeout: number
+    rebalanceTimeout: number
+    memberId: string
+    groupProtocols: readonly { name: string; metadata: Buffer }[]
+  }): Promise<JoinedGroup>
+  syncGroup(request: {
+    groupId: string
+    generationId: number
+    memberId: string
+    groupAssignment: readonly { memberId: string; memberAssignment: Buffer }[]
+  }): Promise<{ memberAssignment: Buffer }>
+  heartbeat(request: { groupId: string; groupGenerationId: number; memberId: string }): Promise<unknown>
+  leaveGroup(request: { groupId: string; memberId: string }): Promise<unknown>
+  addPartitionsToTxn(
+    request: TransactionStamp & { topics: readonly { topic: string; partitions: readonly number[] }[] },
+  ): Promise<unknown>
+  addOffsetsToTxn(request: TransactionStamp & { groupId: string }): Promise<unknown>
+  txnOffsetCommit(
+    request: TransactionStamp & {
+      groupId: string
+      topics: readonly {
+        topic: string
+        partitions: readonly { partition: number; offset: string; metadata: string | null }[]
+      }[]
+    },
+  ): Promise<unknown>
+  endTxn(request: TransactionStamp & { transactionResult: boolean }): Promise<unknown>
+}
+
+const GROUP_COORDINATOR = 0
+const TRANSACTION_COORDINATOR = 1
+
+/** How long a disconnect may take; kafkajs waits for answers that may never come. */
+const DISCONNECT_BOUND_MS = 1_000
+
+/** Opens connections with one set of settings. */
+export class Wire {
+  readonly settings: BrokerSettings
+  readonly clock: Clock
+  readonly health: Health
+  readonly #kafka: Promise<Kafka>
+
+  constructor(settings: BrokerSettings, clock: Clock, health: Health, log?: (text: string) => void) {
+    this.settings = settings
+    this.clock = clock
+    this.health = health
+    this.#kafka = openClient(settings, log)
+    this.#kafka.catch(() => {})
+  }
+
+  kafka(): Promise<Kafka> {
+    return this.#kafka
+  }
+
+  /** Connections of one user: requests of one node wait for each other, so users that wait long have their own. */
+  line(): Line {
+    return new Line(this)
+  }
+}
+
+/** One set of connections, one to each node (and one more for fetches); opened on first use, thrown away on failure. */
+export class Line {
+  readonly #wire: Wire
+  #cluster: Promise<Cluster> | undefined
+  #closed = false
+  readonly #coordinators = new Map<string, WireBroker>()
+
+  constructor(wire: Wire) {
+    this.#wire = wire
+  }
+
+  /**
+   * Runs `use` with a connected cluster. A failed connection is thrown away, so that the next call starts afresh.
+   * @param place what was being done, for the message
+   * @throws RtmlError LOG_DOWN when there was no answer, CONFIG when the broker refuses for good; what the broker said
+   *   otherwise (see protocol/errors.ts)
+   */
+  async call<T>(place: string, use: (cluster: Cluster) => Promise<T>): Promise<T> {
+    const { health } = this.#wire
+    if (this.#closed) throw new RtmlError('LOG_DOWN', 'the log is closed', { place })
+    try {
+      this.#cluster ??= this.#open()
+      const value = await use(await this.#cluster)
+      health.up('kafka')
+      return value
+    } catch (error) {
+      if (error instanceof RtmlError) throw error
+      if (isRefused(error)) throw refusal(place, error)
+      if (!isSilent(error)) throw error
+      health.silent('kafka')
+      this.drop()
+      const brokers = this.#wire.settings.brokers.join(',')
+      throw new RtmlError('LOG_DOWN', `${place}: no answer from ${brokers}: ${text(error)}. Retried.`, { cause: error })
+    }
+  }
+
+  /** The node that coordinates a group, or the transactions of an id; remembered until `forget` or a failure. */
+  async coordinator(cluster: Cluster, of: 'group' | 'transaction', id: string): Promise<WireBroker> {
+    const key = `${of} ${id}`
+    const known = this.#coordinators.get(key)
+    if (known) return known
+    const coordinatorType = of === 'group' ? GROUP_COORDINATOR : TRANSACTION_COORDINATOR
+    const request = { groupId: id, coordinatorType }
+    const found = (await cluster.findGroupCoordinator(request)) as WireBroker
+    this.#coordinators.set(key, found)
+    return found
+  }
+
+  forget(): void {
+    this.#coordinators.clear()
+  }
+
+  /** Throws the connections away; the next call opens new ones. */
+  drop(): void {
+    const cluster = this.#cluster
+    this.#cluster = undefined
+    this.#coordinators.clear()
+    // Nobody waits for it: a frozen broker would hold it up.
+    cluster?.then((open) => open.disconnect()).catch(() => {})
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    const cluster = this.#cluster
+    this.#cluster = undefined
+    if (!cluster) return
+    const bound = new AbortController()
+    await Promise.race([
+      cluster.then((open) => open.disconnect()).catch(() => {}),
+      this.#wire.clock.sleep(DISCONNECT_BOUND_MS as never, bound.signal),
+    ])
+    bound.abort()
+  }
+
+  async #open(): Promise<Cluster> {
+    const cluster = newCluster(await this.#wire.kafka())
+    await cluster.connect()
+    await cluster.refreshMetadata()
+    return cluster
+  }
+}
+
+/** Sends a request of our own to a node. */
+export async function send<T>(
+  broker: WireBroker,
+  api: { key: number; version: number; name: string },
+  payload: Buffer,
+  decode: (raw: Buffer) => T,
+  requestTimeout: number | null = null,
+): Promise<T> {
+  // Wrapped, since kafkajs looks for throttling in what `decode` gives, which must be an object for that.
+  const { value } = await broker.connectionPool.send<{ value: T }>({
+    request: {
+      apiKey: api.key,
+      apiVersion: api.version,
+      apiName: api.name,
+      encode: async () => ({ buf: payload, buffer: payload }),
+    },
+    response: { decode: async (raw) => ({ value: decode(raw) }), parse: async (data) => data },
+    requestTimeout,
+  })
+  return value
+}
+
+export async function nodeOf(cluster: Cluster, nodeId: number): Promise<WireBroker> {
+  return (await cluster.findBroker({ nodeId: String(nodeId) })) as WireBroker
+}
+
+function newCluster(kafka: Kafka): Cluster {
+  let cluster: Cluster | undefined
+  // Assigners are made at once and given the cluster; this consumer joins no group, so no group permission is needed.
+  kafka.consumer({
+    groupId: 'unused',
+    allowAutoTopicCreation: false,
+    partitionAssigners: [
+      (given) => {
+        cluster = given.cluster
+        return {
+          name: '',
+          version: 0,
+          assign: async () => [],
+          protocol: () => ({ name: '', metadata: Buffer.alloc(0) }),
+        }
+      },
+    ],
+  })
+  if (!cluster) throw new Error('kafkajs gave no cluster: version 2.2 is needed')
+  return cluster
+}
+
+async function openClient(settings: BrokerSettings, log: ((text: string) => void) | undefined): Promise<Kafka> {
+  const ssl = settings.tls && (await tlsOptions(settings.tls))
+  const sasl = saslOptions(settings)
+  return new Kafka({
+    brokers: [...settings.brokers],
+    clientId: settings.clientId,
+    connectionTimeout: Math.min(5_000, settings.requestTimeoutMs),
+    authenticationTimeout: settings.requestTimeoutMs,
+    requestTimeout: settings.requestTimeoutMs,
+    // Retrying is decided here, per operation, and not in two places.
+    retry: { retries: 1, initialRetryTime: 50, maxRetryTime: 500 },
+    ...(ssl && { ssl }),
+    ...(sasl && { sasl }),
+    logLevel: log ? logLevel.WARN : logLevel.NOTHING,
+    logCreator: () => (entry) => log?.(`${entry.namespace}: ${entry.log.message}`),
+  })
+}
+
+function saslOptions({ sasl }: BrokerSettings): SASLOptions | undefined {
+  if (!sasl) return undefined
+  if (sasl.mechanism !== 'oauthbearer') return { ...sasl }
+  return { mechanism: 'oauthbearer', oauthBearerProvider: oauthTokens(sasl) }
+}
+
+function refusal(place: string, error: unknown): RtmlError {
+  return new RtmlError(
+    'CONFIG',
+    `${place}: the broker refuses: ${text(error)}. Check credentials and ACLs (docs/kafka.md).`,
+    {
+      cause: error,
+    },
+  )
+}
+
+export const text = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
+export type { Cluster }
