@@ -58,7 +58,7 @@ export class EmbeddedStore implements FeatureStore {
     const position = positionKey(shard.group, shard)
     const packed = this.#topics.pack(batch.outputs)
     if (batch.rebuild && packed.length > 0) throw new Error('a batch of a rebuild has no outputs')
-    return this.#environment.write('STORE_DOWN', (write): Applied => {
+    const decide = (write: LogWrite): Applied => {
       const { tables } = write
       const known = readShard(tables, key)
       if (known?.epoch !== epoch) return { kind: 'fenced', epoch: epochOf(known?.epoch ?? 0) }
@@ -74,7 +74,8 @@ export class EmbeddedStore implements FeatureStore {
       write.append(packed)
       if (!batch.rebuild) write.position(position, batch.to)
       return { kind: 'applied', position: batch.to, published: true }
-    })
+    }
+    return this.#environment.write('STORE_DOWN', decide, batch.states.size + packed.length)
   }
 
   /** Always empty: `apply` publishes by itself. */
@@ -92,8 +93,8 @@ export class EmbeddedStore implements FeatureStore {
   ): Promise<boolean> {
     const key = shardKey(shard)
     const isOwner = ({ tables }: LogWrite) => readShard(tables, key)?.epoch === epoch
-    const write = <T>(op: (write: LogWrite) => T) =>
-      this.#environment.write('STORE_DOWN', (write) => (isOwner(write) ? op(write) : undefined))
+    const write = <T>(op: (write: LogWrite) => T, entries = 1) =>
+      this.#environment.write('STORE_DOWN', (write) => (isOwner(write) ? op(write) : undefined), entries)
 
     const statesId = await write(({ tables }) => {
       const id = nextNumber(tables, 'states')
@@ -106,7 +107,7 @@ export class EmbeddedStore implements FeatureStore {
         const written = await write(({ tables }) => {
           for (const [name, state] of chunk) writeState(tables.states, statesId, name, state, NEVER)
           return true
-        })
+        }, chunk.length)
         if (!written) return false
       }
     }
