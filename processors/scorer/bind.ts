@@ -264,7 +264,7 @@ function readable(context: Context, info: TensorInfo): TensorInfo {
     const remedy = opaque?.remedy ?? 'Export the model with tensor outputs.'
     return refuse(
       context,
-      `gives output ${JSON.stringify(info.name)} as a ${opaque?.kind ?? 'sequence'}, not a tensor. ${remedy}`,
+      `gives output ${JSON.stringify(info.name)} as a ${opaque?.kind ?? 'sequence'}, which gives no numbers. ${remedy}`,
     )
   }
   if (!READABLE.has(info.type)) {
@@ -289,7 +289,7 @@ function defaultTensor(context: Context): TensorInfo {
   if (numbers.length === 0 && opaque) {
     return refuse(
       context,
-      `gives output ${JSON.stringify(opaque.name)} as a ${opaque.kind}, not a tensor. ${opaque.remedy}`,
+      `gives output ${JSON.stringify(opaque.name)} as a ${opaque.kind}, which gives no numbers. ${opaque.remedy}`,
     )
   }
   const names = outputs.map((it) => `${it.name} (${describeType(it)})`).join(', ')

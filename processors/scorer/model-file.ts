@@ -22,6 +22,8 @@ const VALUE = { name: 1, type: 2 } as const
 const TYPE = { tensor: 1, sequence: 4, map: 5, sparse: 8, optional: 9 } as const
 const TENSOR_TYPE = { elem: 1 } as const
 const FLOAT = 1
+/** uint4, int4, float4e2m1, uint2, int2: several elements a byte. The binding kills the process when it reads one as an output. */
+const SUB_BYTE = new Set([21, 22, 23, 25, 26])
 /** Identity's opset when the model imports only ai.onnx.ml: any would do, this one is in every runtime since 2020. */
 const IDENTITY_OPSET = 13
 /** A sequence of more parts than this is no list of outputs that anybody names by hand. */
@@ -38,7 +40,7 @@ export interface Opset {
 /** An output that is no tensor even after the edit, with what the owner of the model can do about it. */
 export interface Opaque {
   readonly name: string
-  readonly kind: 'sequence' | 'map' | 'optional' | 'sparse'
+  readonly kind: 'sequence' | 'map' | 'optional' | 'sparse' | 'packed tensor'
   readonly remedy: string
 }
 
@@ -157,6 +159,8 @@ function remedyFor(kind: Opaque['kind']): string {
       return 'Export the classifier with options={id(model): {"zipmap": False}}, or end the graph with ConcatFromSequence.'
     case 'optional':
       return 'End the graph with OptionalGetElement, so that the output is a tensor.'
+    case 'packed tensor':
+      return 'Cast it to int8 or float32 inside the graph.'
     case 'sparse':
       return 'Make the output dense before it leaves the graph.'
   }
@@ -168,6 +172,8 @@ function kindOf(type: readonly Field[]): Opaque['kind'] | 'tensor' {
     if (field.number === TYPE.map) return 'map'
     if (field.number === TYPE.optional) return 'optional'
     if (field.number === TYPE.sparse) return 'sparse'
+    if (field.number === TYPE.tensor && SUB_BYTE.has(Number(integer(readFields(field.body), TENSOR_TYPE.elem))))
+      return 'packed tensor'
   }
   return 'tensor'
 }

@@ -20,13 +20,23 @@ const SESSION_OPTIONS: InferenceSession.SessionOptions = {
   // Arena and pattern keep memory of released sessions (issues 25325, 26831): hot swaps would grow the process.
   enableCpuMemArena: false,
   enableMemPattern: false,
-  logSeverityLevel: 3,
+  // Every error comes back as an exception too; printed twice it would only break structured logs.
+  logSeverityLevel: 4,
   extra: { session: { intra_op: { allow_spinning: '0' }, inter_op: { allow_spinning: '0' } } },
 }
 /** A warm-up of more elements than this would cost more than the first real run. */
 const MAX_WARM_ELEMENTS = 4_194_304
 
-const sessions = new Map<string, InferenceSession>()
+/** Never asked of the binding: reading one of these as an output ends the whole process (4-bit types), or throws (the others). */
+const UNREADABLE_TYPES = new Set(['int4', 'uint4'])
+
+interface LoadedSession {
+  readonly session: InferenceSession
+  /** Outputs that a run may fetch. */
+  readonly readable: readonly string[]
+}
+
+const sessions = new Map<string, LoadedSession>()
 
 /** Serves requests of a port until `close`. */
 export function serve(port: MessagePort): void {
@@ -73,20 +83,21 @@ async function load(request: Request & { op: 'load' }): Promise<Loaded> {
     throw new Error(refusal((error as Error).message, model))
   }
   await release(request.key)
-  sessions.set(request.key, session)
   const signature: ModelSignature = {
     inputs: session.inputMetadata.map(tensorInfo),
     outputs: session.outputMetadata.map(tensorInfo),
   }
-  if (request.warmRows > 0) await warmUp(session, signature, request.warmRows)
+  const readable = signature.outputs.filter((it) => it.dims && !UNREADABLE_TYPES.has(it.type)).map((it) => it.name)
+  sessions.set(request.key, { session, readable })
+  if (request.warmRows > 0) await warmUp(session, signature, readable, request.warmRows)
   const { classes, exposed, opaque, irVersion, opsets } = model
   return { signature, classes, exposed, opaque, irVersion, opsets }
 }
 
 async function release(key: string): Promise<void> {
-  const session = sessions.get(key)
+  const loaded = sessions.get(key)
   sessions.delete(key)
-  await session?.release()
+  await loaded?.session.release()
 }
 
 function tensorInfo(meta: InferenceSession.ValueMetadata): TensorInfo {
@@ -95,7 +106,12 @@ function tensorInfo(meta: InferenceSession.ValueMetadata): TensorInfo {
 }
 
 /** The first run plans and allocates; better now than in a batch with a deadline. A model that refuses zeros stays cold. */
-async function warmUp(session: InferenceSession, signature: ModelSignature, rows: number): Promise<void> {
+async function warmUp(
+  session: InferenceSession,
+  signature: ModelSignature,
+  readable: readonly string[],
+  rows: number,
+): Promise<void> {
   const feeds: Record<string, Tensor> = {}
   for (const input of signature.inputs) {
     if (!input.dims) return
@@ -106,10 +122,9 @@ async function warmUp(session: InferenceSession, signature: ModelSignature, rows
     if (!zeros) return
     feeds[input.name] = tensor(input.type, zeros, dims)
   }
-  const outputs = signature.outputs.filter((it) => it.dims).map((it) => it.name)
-  if (outputs.length === 0) return
+  if (readable.length === 0) return
   try {
-    await session.run(feeds, outputs)
+    await session.run(feeds, readable)
   } catch {
     // An encoder that refuses unknown categories, a shape that only the features know: the real rows will tell.
   }
@@ -137,19 +152,27 @@ function zerosOf(type: string, size: number): TensorData | undefined {
   }
 }
 
-// The binding's constructor is overloaded by type name; ours is only known at run time.
-const tensor = (type: string, data: TensorData, dims: readonly number[]): Tensor =>
-  new Tensor(type as 'float32', data as Float32Array, dims)
+function tensor(type: string, data: TensorData, dims: readonly number[]): Tensor {
+  // The constructor turns 16-bit words into a Float16Array where the engine has one, and the native side then reads no bytes of
+  // it ("not enough space: expected 64, got 0", 1.30). The native side only looks at these fields.
+  if (type === 'float16') return { type, data, dims, location: 'cpu', size: data.length } as unknown as Tensor
+  // Overloaded by type name; ours is only known at run time.
+  return new Tensor(type as 'float32', data as Float32Array, dims)
+}
 
 async function run(request: Request & { op: 'run' }): Promise<TensorList> {
-  const session = sessions.get(request.key)
-  if (!session) throw new Error(`model ${request.key} is not loaded`)
+  const loaded = sessions.get(request.key)
+  if (!loaded) throw new Error(`model ${request.key} is not loaded`)
+  const { session, readable } = loaded
+  const fetches = request.fetches ?? readable
+  const unreadable = fetches.find((it) => !readable.includes(it))
+  if (unreadable !== undefined) throw new Error(`output ${unreadable} is unknown, or can't be read as a tensor`)
   const { names, types, dims, data } = request.inputs
   const feeds: Record<string, Tensor> = {}
   for (let i = 0; i < names.length; i++) {
     feeds[names[i] as string] = tensor(types[i] as string, data[i] as TensorData, dims[i] as number[])
   }
-  const outputs = request.fetches ? await session.run(feeds, request.fetches) : await session.run(feeds)
+  const outputs = await session.run(feeds, fetches)
   const list = {
     names: [] as string[],
     types: [] as string[],
