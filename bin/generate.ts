@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { jsonSchema, referenceMarkdown, SCHEMA_FILE } from '../processors/app/json-schema.ts'
-import { SCORES_SCHEMA } from '../processors/outputs/scores.ts'
+import { SCORES_SCHEMA, scoresMarkdown } from '../processors/outputs/scores.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 const SECTION = /(<!-- generated [^\n]*-->\n)[\s\S]*?(<!-- end of generated -->)/
@@ -15,6 +15,7 @@ export function generated(): Map<string, string> {
     [SCHEMA_FILE, json(jsonSchema())],
     ['schemas/avro/profile-scores.avsc', json(SCORES_SCHEMA)],
     ['docs/application-file.md', withSection('docs/application-file.md', referenceMarkdown())],
+    ['docs/outputs.md', withSection('docs/outputs.md', scoresMarkdown())],
   ])
 }
 

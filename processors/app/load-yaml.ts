@@ -1,5 +1,6 @@
 import {
   type Alias,
+  type Document,
   isAlias,
   isMap,
   isScalar,
@@ -7,6 +8,7 @@ import {
   LineCounter,
   type Node,
   parseDocument,
+  visit,
   type YAMLError,
 } from 'yaml'
 import { type Issue, type Path, type Position, type Problem, SourceMap } from './load-source-map.ts'
@@ -68,6 +70,7 @@ export function readYaml(text: string, file: string): YamlFile {
   }
 
   const issues: Issue[] = []
+  const targets = aliasTargets(document)
   let values = 0
   const positionOf = (node: Node | null | undefined): Position | undefined => {
     const start = node?.range?.[0]
@@ -92,7 +95,7 @@ export function readYaml(text: string, file: string): YamlFile {
       return null
     }
     if (isAlias(node)) {
-      const target = (node as Alias).resolve(document)
+      const target = targets.get(node)
       if (!target || open.includes(target)) {
         issues.push({ path, message: target ? `"*${node.source}" contains itself.` : `no anchor "&${node.source}".` })
         return null
@@ -131,6 +134,22 @@ export function readYaml(text: string, file: string): YamlFile {
     source,
     problems: issues.map((issue) => source.problem(issue)),
   }
+}
+
+/** Each alias with the node that it stands for. One walk: `Alias.resolve` would search the document for every alias. */
+function aliasTargets(document: Document): Map<Alias, Node> {
+  const anchors = new Map<string, Node>()
+  const targets = new Map<Alias, Node>()
+  visit(document, {
+    Alias: (_, alias) => {
+      const target = anchors.get(alias.source)
+      if (target !== undefined) targets.set(alias, target)
+    },
+    Value: (_, node) => {
+      if (node.anchor !== undefined) anchors.set(node.anchor, node)
+    },
+  })
+  return targets
 }
 
 /** `constructor`, `toString`, `__proto__`…: they would be found in every plain object. */
