@@ -12,6 +12,7 @@ import type { Headers, LogRecord, NewRecord, TopicPartition } from './ports.ts'
 export const HEADER_BYTES = 16
 const FORMAT = 1
 const SPARSE = 1
+const CUT = 'a batch ends inside a record'
 const NO_HEADERS: Headers = Object.freeze({})
 
 /** What a batch holds; its `count` is at most 65,535. */
@@ -106,12 +107,13 @@ class Reader {
   }
   varint(): number {
     const from = this.#from
-    let byte = from[this.#at++]!
-    if (byte < 128) return byte
-    let value = byte & 127
+    let byte = from[this.#at++]
+    if (byte! < 128) return byte!
+    let value = byte! & 127
     let unit = 128
     do {
-      byte = from[this.#at++]!
+      byte = from[this.#at++]
+      if (byte === undefined) throw new Error(CUT)
       value += (byte & 127) * unit
       unit *= 128
     } while (byte > 127)
@@ -122,7 +124,7 @@ class Reader {
     if (length < 0) return null
     const start = this.#at
     this.#at = start + length
-    if (this.#at > this.#from.length) throw new Error('a batch ends inside a record')
+    if (this.#at > this.#from.length) throw new Error(CUT)
     return this.#from.subarray(start, this.#at)
   }
   headers(): Headers {

@@ -51,6 +51,11 @@ export class EmbeddedEngine implements Engine {
     return this.#environment.down
   }
 
+  /** What the directory holds: entries of states (expired and replaced ones until upkeep deletes them) and bytes in use. */
+  size(): { readonly states: number; readonly usedBytes: number } {
+    return this.#environment.size()
+  }
+
   [Symbol.asyncDispose](): Promise<void> {
     this.#closed ??= this.#close()
     return this.#closed

@@ -37,9 +37,17 @@ export interface Limits {
   readonly minDiskFreeBytes: number
 }
 
+export interface WriteOptions {
+  /** Entries that the operation will write, about: see ENTRIES_PER_COMMIT. Default 1. */
+  readonly entries?: number
+  /** It makes room, so it may go on when there is none. */
+  readonly frees?: boolean
+}
+
 type Op = {
   readonly code: Code
   readonly entries: number
+  readonly frees: boolean
   readonly run: (write: LogWrite) => unknown
   readonly resolve: (value: unknown) => void
   readonly reject: (error: Error) => void
@@ -118,18 +126,18 @@ export class Environment {
    * Runs `op` in a write transaction and resolves with its answer after commit and flush. `op` may run twice when
    * another operation of the same commit fails, each time from the state before it; it must not keep anything outside.
    * @param code what the caller can't reach when the disk refuses: LOG_DOWN, STORE_DOWN or REGISTRY_DOWN
-   * @param entries that `op` will write, about: see ENTRIES_PER_COMMIT
    */
-  write<T>(code: Code, op: (write: LogWrite) => T, entries = 1): Promise<T> {
+  write<T>(code: Code, op: (write: LogWrite) => T, { entries = 1, frees = false }: WriteOptions = {}): Promise<T> {
     if (this.#closed) return Promise.reject(new RtmlError(code, 'the engine is closed', { place: this.dir }))
     return new Promise<T>((resolve, reject) => {
-      this.#queue.push({ code, entries, run: op, resolve: resolve as (value: unknown) => void, reject })
+      this.#queue.push({ code, entries, frees, run: op, resolve: resolve as (value: unknown) => void, reject })
       if (!this.#committing) void this.#commitAll()
     })
   }
 
-  /** Bytes used by all tables: what deletion has freed doesn't count, though the file keeps its size. */
-  usedBytes(): number {
+  /** States, and bytes used by all tables: what deletion has freed doesn't count, though the file keeps its size. */
+  size(): { readonly states: number; readonly usedBytes: number } {
+    const { states } = this.tables
     let pages = 0
     let pageSize = 4_096
     for (const table of Object.values(this.tables) as Table[]) {
@@ -137,7 +145,8 @@ export class Environment {
       pageSize = stats.pageSize ?? pageSize
       pages += (stats.treeBranchPageCount ?? 0) + (stats.treeLeafPageCount ?? 0) + (stats.overflowPages ?? 0)
     }
-    return pages * pageSize
+    const { entryCount = 0 } = states.getStats() as { entryCount?: number }
+    return { states: entryCount, usedBytes: pages * pageSize }
   }
 
   async close(): Promise<void> {
@@ -153,15 +162,27 @@ export class Environment {
       await new Promise((resolve) => setImmediate(resolve))
       while (this.#queue.length > 0) {
         const ops = this.#queue.splice(0, commitLength(this.#queue))
-        try {
-          await this.#requireRoom()
-          await this.#commit(ops)
-        } catch (error) {
-          await this.#retryEach(ops, error as Error)
-        }
+        const noRoom = await this.#noRoom()
+        if (noRoom)
+          await this.#refuse(
+            ops.filter((op) => !op.frees),
+            noRoom,
+          )
+        await this.#commitOrRetry(noRoom ? ops.filter((op) => op.frees) : ops)
       }
     } finally {
       this.#committing = false
+    }
+  }
+
+  /** Commits all together; when that fails, finds out whose fault it is, unless it is the disk's. */
+  async #commitOrRetry(ops: readonly Op[]): Promise<void> {
+    if (ops.length === 0) return
+    try {
+      await this.#commit(ops)
+    } catch (error) {
+      if (ops.length === 1 || 'commitError' in (error as Error)) return this.#refuse(ops, error as Error)
+      for (const op of ops) await this.#commitOrRetry([op])
     }
   }
 
@@ -172,42 +193,32 @@ export class Environment {
       const answers = ops.map((op) => op.run(write))
       return { grown: write.finish(), answers }
     })
-    this.down.clear()
+    if (ops.some((op) => !op.frees)) this.down.clear()
     for (const [i, op] of ops.entries()) op.resolve(answers[i])
     if (grown.size > 0) for (const listener of this.#committed) listener(grown)
   }
 
-  /** The commit failed as a whole: find out whose fault it is, unless it is the disk's. */
-  async #retryEach(ops: readonly Op[], error: Error): Promise<void> {
-    if (ops.length === 1 || isDiskError(error)) {
-      for (const op of ops) op.reject(await this.#explain(op.code, error))
-      return
-    }
-    for (const op of ops) {
-      try {
-        await this.#commit([op])
-      } catch (failure) {
-        op.reject(await this.#explain(op.code, failure as Error))
-      }
-    }
+  async #refuse(ops: readonly Op[], error: Error): Promise<void> {
+    for (const op of ops) op.reject(await this.#explain(op.code, error))
   }
 
-  async #requireRoom(): Promise<void> {
+  /** Looks at most once a second while all is well, so both bounds are soft by what a second can write. */
+  async #noRoom(): Promise<Error | undefined> {
     const now = this.clock.now()
-    if (now - this.#roomCheckedAt < ROOM_CHECK_MS && this.down.size === 0) return
+    if (now - this.#roomCheckedAt < ROOM_CHECK_MS && this.down.size === 0) return undefined
     this.#roomCheckedAt = now
-    const used = this.usedBytes()
-    if (used > this.#limits.maxBytes) {
-      throw new DiskError(
-        `${used} bytes are used of the ${this.#limits.maxBytes} that are allowed. Shorten retention or allow more; writing goes on by itself when there is room.`,
+    const { maxBytes, minDiskFreeBytes } = this.#limits
+    const used = this.size().usedBytes
+    if (used > maxBytes) {
+      return new Error(
+        `${used} bytes are used of the ${maxBytes} that are allowed. Shorten retention or allow more; writing goes on by itself when there is room.`,
       )
     }
     const { bavail, bsize } = await statfs(this.dir)
-    if (bavail * bsize < this.#limits.minDiskFreeBytes) {
-      throw new DiskError(
-        `the disk has only ${bavail * bsize} bytes left. Free some space; writing goes on by itself when there is room.`,
-      )
-    }
+    if (bavail * bsize >= minDiskFreeBytes) return undefined
+    return new Error(
+      `the disk has only ${bavail * bsize} bytes left. Free some space; writing goes on by itself when there is room.`,
+    )
   }
 
   async #explain(code: Code, error: Error): Promise<Error> {
@@ -227,11 +238,7 @@ function commitLength(queue: readonly Op[]): number {
   return length
 }
 
-class DiskError extends Error {}
-
 const DEPENDENCY: Partial<Record<Code, string>> = { LOG_DOWN: 'log', STORE_DOWN: 'store', REGISTRY_DOWN: 'registry' }
-
-const isDiskError = (error: Error): boolean => error instanceof DiskError || 'commitError' in error
 
 async function reasonOf(error: Error): Promise<string> {
   const commitError = (error as { commitError?: Promise<never> }).commitError

@@ -75,7 +75,7 @@ export class EmbeddedStore implements FeatureStore {
       if (!batch.rebuild) write.position(position, batch.to)
       return { kind: 'applied', position: batch.to, published: true }
     }
-    return this.#environment.write('STORE_DOWN', decide, batch.states.size + packed.length)
+    return this.#environment.write('STORE_DOWN', decide, { entries: batch.states.size + packed.length })
   }
 
   /** Always empty: `apply` publishes by itself. */
@@ -94,7 +94,7 @@ export class EmbeddedStore implements FeatureStore {
     const key = shardKey(shard)
     const isOwner = ({ tables }: LogWrite) => readShard(tables, key)?.epoch === epoch
     const write = <T>(op: (write: LogWrite) => T, entries = 1) =>
-      this.#environment.write('STORE_DOWN', (write) => (isOwner(write) ? op(write) : undefined), entries)
+      this.#environment.write('STORE_DOWN', (write) => (isOwner(write) ? op(write) : undefined), { entries })
 
     const statesId = await write(({ tables }) => {
       const id = nextNumber(tables, 'states')

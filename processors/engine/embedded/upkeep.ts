@@ -16,8 +16,9 @@ const STATES_PER_STEP = 500
 const STEPS_PER_SWEEP = 40
 /** Keys that one compaction pass remembers; what lies behind them waits for the next pass. */
 const KEYS_PER_PASS = 100_000
-/** A compacted partition is looked at when it has so many records that no pass has seen. */
+/** A compacted partition is looked at when it has so many records that no pass has seen, and half as many as the last left. */
 const UNSEEN_RECORDS = 1_000
+const FREES = { frees: true }
 
 interface UpkeepOptions {
   readonly retentionBytes?: number
@@ -33,8 +34,8 @@ export class Upkeep {
   readonly #pauseMs: Ms
   readonly #tombstoneMs: Ms
   readonly #stop = new AbortController()
-  /** When the last compaction pass over a partition ended, to come back for its tombstones. */
-  readonly #passes = new Map<string, number>()
+  /** The last compaction pass over each partition: its end, to come back for tombstones, and the records that it left. */
+  readonly #passes = new Map<string, { at: number; left: number }>()
   #sweptTo: Buffer | undefined
   #running: Promise<void> | undefined
 
@@ -92,16 +93,20 @@ export class Upkeep {
       return first !== undefined && isOld(first.batch, first.base, readHead(tables, topic.id, partition), clock.now())
     }
     while (!this.#stop.signal.aborted && isFirstOld()) {
-      await this.#environment.write('LOG_DOWN', (write) => {
-        for (let i = 0; i < BATCHES_PER_STEP; i++) {
-          const first = batchFrom(write.tables, topic.id, partition, 0)
-          const head = write.head(topic.id, partition)
-          if (!first || !isOld(first.batch, first.base, head, write.now)) return
-          write.tables.log.removeSync(batchKey(topic.id, partition, first.base))
-          head.bytes -= first.batch.length
-          head.start = Math.max(head.start, first.base + readHeader(first.batch).span)
-        }
-      })
+      await this.#environment.write(
+        'LOG_DOWN',
+        (write) => {
+          for (let i = 0; i < BATCHES_PER_STEP; i++) {
+            const first = batchFrom(write.tables, topic.id, partition, 0)
+            const head = write.head(topic.id, partition)
+            if (!first || !isOld(first.batch, first.base, head, write.now)) return
+            write.tables.log.removeSync(batchKey(topic.id, partition, first.base))
+            head.bytes -= first.batch.length
+            head.start = Math.max(head.start, first.base + readHeader(first.batch).span)
+          }
+        },
+        FREES,
+      )
       await turn()
     }
   }
@@ -110,16 +115,22 @@ export class Upkeep {
     const { tables, clock } = this.#environment
     const name = `${topic.topic}/${partition}`
     const head = readHead(tables, topic.id, partition)
-    const lastPass = this.#passes.get(name) ?? 0
-    const isDue = head.end - head.cleaned >= UNSEEN_RECORDS || clock.now() - lastPass >= this.#tombstoneMs
+    const last = this.#passes.get(name) ?? { at: 0, left: 0 }
+    const isDue =
+      head.end - head.cleaned >= Math.max(UNSEEN_RECORDS, last.left / 2) || clock.now() - last.at >= this.#tombstoneMs
     if (head.end === head.start || !isDue) return
     const { newest, seenTo } = await this.#newestOffsets(topic, partition, head.cleaned)
-    let from: number | undefined = 0
-    while (from !== undefined && from < seenTo && !this.#stop.signal.aborted) {
-      const step: number = from
-      from = await this.#environment.write('LOG_DOWN', (write) =>
-        this.#rewrite(write, topic, partition, step, seenTo, newest),
+    let position = 0
+    let left = 0
+    while (position < seenTo && !this.#stop.signal.aborted) {
+      const from = position
+      const step = await this.#environment.write(
+        'LOG_DOWN',
+        (write) => this.#rewrite(write, topic, partition, from, seenTo, newest),
+        FREES,
       )
+      position = step.position
+      left += step.left
       await turn()
     }
     if (this.#stop.signal.aborted) return
@@ -127,7 +138,7 @@ export class Upkeep {
       const head = write.head(topic.id, partition)
       head.cleaned = Math.max(head.cleaned, seenTo)
     })
-    this.#passes.set(name, clock.now())
+    this.#passes.set(name, { at: clock.now(), left })
   }
 
   /** Newest offset of each key from `from` on, up to KEYS_PER_PASS keys. */
@@ -150,7 +161,7 @@ export class Upkeep {
     return { newest, seenTo: position }
   }
 
-  /** Rewrites some batches from `from` on. @returns where to go on, or undefined at the end */
+  /** Rewrites some batches from `from` on. @returns where to go on, and how many records it left */
   #rewrite(
     write: LogWrite,
     topic: Topic,
@@ -158,11 +169,12 @@ export class Upkeep {
     from: number,
     seenTo: number,
     newest: ReadonlyMap<string, number>,
-  ): number | undefined {
+  ): { position: number; left: number } {
     let position = from
+    let left = 0
     for (let i = 0; i < BATCHES_PER_STEP; i++) {
       const next = batchFrom(write.tables, topic.id, partition, position)
-      if (!next || next.base >= seenTo) return undefined
+      if (!next || next.base >= seenTo) return { position: seenTo, left }
       const info = readHeader(next.batch)
       const records = recordsOf(next.batch, topic, partition, next.base)
       const kept = records.filter((record) => this.#isKept(record, newest, write.now))
@@ -175,8 +187,9 @@ export class Upkeep {
         head.bytes += (batch?.length ?? 0) - next.batch.length
       }
       position = next.base + info.span
+      left += kept.length
     }
-    return position
+    return { position, left }
   }
 
   #isKept(record: LogRecord, newest: ReadonlyMap<string, number>, now: number): boolean {
@@ -193,12 +206,16 @@ export class Upkeep {
       const range = { start: key, end: idKey(key.readUInt32BE() + 1), limit: STATES_PER_STEP }
       let isGone = !isAbandoned(tables, leftover)
       while (!isGone && !this.#stop.signal.aborted) {
-        isGone = await this.#environment.write('STORE_DOWN', ({ tables }) => {
-          const keys = [...tables.states.getKeys(range)]
-          for (const state of keys) tables.states.removeSync(state)
-          if (keys.length === 0) tables.leftovers.removeSync(key)
-          return keys.length === 0
-        })
+        isGone = await this.#environment.write(
+          'STORE_DOWN',
+          ({ tables }) => {
+            const keys = [...tables.states.getKeys(range)]
+            for (const state of keys) tables.states.removeSync(state)
+            if (keys.length === 0) tables.leftovers.removeSync(key)
+            return keys.length === 0
+          },
+          FREES,
+        )
         await turn()
       }
     }
@@ -219,11 +236,15 @@ export class Upkeep {
         if (isExpired(version, now)) expired.push(key)
       }
       if (expired.length > 0) {
-        await this.#environment.write('STORE_DOWN', ({ tables, now }) => {
-          for (const key of expired) {
-            if (isExpired(tables.states.getEntry(key)?.version, now)) tables.states.removeSync(key)
-          }
-        })
+        await this.#environment.write(
+          'STORE_DOWN',
+          ({ tables, now }) => {
+            for (const key of expired) {
+              if (isExpired(tables.states.getEntry(key)?.version, now)) tables.states.removeSync(key)
+            }
+          },
+          FREES,
+        )
       }
       if (seen < STATES_PER_STEP) {
         this.#sweptTo = undefined
