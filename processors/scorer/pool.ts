@@ -40,8 +40,8 @@ const RUNS_AT_WORKER = 2
 /** A worker that dies this often without one good run between is not replaced: the fault is in the model or the machine. */
 const MAX_CRASHES_IN_A_ROW = 5
 const MAX_MODELS = 256
-/** Copying is done in pieces, with other work let in between: 4 MiB take about a millisecond. */
-const COPY_BYTES = 4_194_304
+/** Copying is done in pieces, with other work let in between: a megabyte of fresh pages takes about a millisecond. */
+const COPY_BYTES = 1_048_576
 
 interface Job {
   readonly id: number
