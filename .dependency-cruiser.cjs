@@ -14,7 +14,8 @@ module.exports = {
     pure('xdm', ['app']),
     pure('mapper', ['app', 'expressions', 'xdm']),
     pure('features', ['app', 'expressions']),
-    pure('scorer', ['app', 'expressions']),
+    // The scorer reads vectors: the types of features, not their code.
+    pure('scorer', ['app', 'expressions', 'features(?=/types\\.ts$)']),
     {
       name: 'outputs-imports',
       comment: 'outputs are formats: they know the application, and the types of what they write',
