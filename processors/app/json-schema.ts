@@ -2,7 +2,8 @@
 import { z } from 'zod'
 import { applicationSchema } from './schema.ts'
 
-export const SCHEMA_ID = 'https://rtml.dev/schemas/application.schema.json'
+/** A name, not an address: the schema comes with the package. */
+const SCHEMA_ID = 'urn:rtml:application-file:1'
 /** Where a checkout and the packed package have it. */
 export const SCHEMA_FILE = 'schemas/application.schema.json'
 
@@ -49,7 +50,7 @@ export function jsonSchema(): JsonSchema {
 const REFERENCE = '\\$\\{'
 
 /** First line of an application file: editors with the YAML language server complete and check it from here on. */
-export function schemaHint(schemaPath: string = SCHEMA_ID): string {
+export function schemaHint(schemaPath = `./node_modules/rtml/${SCHEMA_FILE}`): string {
   return `# yaml-language-server: $schema=${schemaPath}`
 }
 

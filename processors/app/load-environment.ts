@@ -1,7 +1,7 @@
 import type { Issue, Path, SourceMap } from './load-source-map.ts'
 
 /** `${NAME}`, `${NAME:-default}`; `$${` is a literal `${`. Names are upper-case, so CEL's `${First\.Name}` is not one. */
-const REFERENCE = /\$\$\{|\$\{([A-Z_][A-Z0-9_]*)(?::-([^}]*))?\}/g
+const REFERENCE = /\$\$\{|\$\{([A-Z_][A-Z0-9_]*)(?::-([^}]*))?\}|\$\{[^}]*\}?/g
 
 export type Environment = (name: string) => string | undefined
 
@@ -35,7 +35,14 @@ export function substitute(tree: unknown, env: Environment, source: SourceMap): 
   const resolve = (text: string, path: Path): string => {
     let isReference = false
     const result = text.replace(REFERENCE, (match, name?: string, fallback?: string) => {
-      if (name === undefined) return '${'
+      if (match === '$${') return '${'
+      if (name === undefined) {
+        issues.push({
+          path,
+          message: `${JSON.stringify(match)} is no reference. Names are A–Z, 0–9 and _: \${NAME}, \${NAME:-default}; a literal is $\${.`,
+        })
+        return match
+      }
       isReference = true
       const value = env(name)
       // As in a shell: with `:-`, an empty variable counts as unset.

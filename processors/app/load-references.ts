@@ -73,7 +73,8 @@ function checkSources(app: Application, { sources, mappings }: Declared): Issue[
     }
     const { mapping } = source
     const ready = typeof mapping === 'string' ? mapping : mapping.extends
-    if (mappings === undefined || ready === undefined || mappings.includes(ready) || !sources.has(name)) continue
+    if (mappings === undefined || ready === undefined || !sources.has(name)) continue
+    if (mappings.includes(ready) || /[./\\]/.test(ready)) continue
     issues.push({
       path: [...path, 'mapping', ...(typeof mapping === 'string' ? [] : ['extends'])],
       message: `no ready mapping ${JSON.stringify(ready)}.${didYouMean(ready, mappings)} A file of your own starts with "./".`,

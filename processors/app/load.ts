@@ -133,7 +133,7 @@ function includeMappings(tree: unknown, source: SourceMap, { file, readFile }: L
   const problems: Problem[] = []
   for (const [name, definition] of Object.entries(sources)) {
     const mapping = valueAt(definition, ['mapping'])
-    if (typeof mapping !== 'string' || !isFile(mapping)) continue
+    if (typeof mapping !== 'string' || !isMappingFile(mapping)) continue
     const path: Path = ['sources', name, 'mapping']
     const target = posix.join(posix.dirname(file.replaceAll('\\', '/')), mapping)
     const text = readFile?.(target)
@@ -151,7 +151,8 @@ function includeMappings(tree: unknown, source: SourceMap, { file, readFile }: L
   return problems
 }
 
-const isFile = (mapping: string): boolean => /^\.{0,2}\//.test(mapping) || /\.(ya?ml|json)$/.test(mapping)
+/** A ready mapping's name has none of these characters. */
+const isMappingFile = (mapping: string): boolean => /[./\\]/.test(mapping)
 
 /**
  * What is left of a faulty file when the faulty entries are taken out, so that references are still checked in the rest

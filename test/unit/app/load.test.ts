@@ -268,6 +268,12 @@ describe('environment references', () => {
     ])
   })
 
+  it.each(['${stage}', '${STAGE', '${}', '${STAGE:default}'])('are refused when misspelt: %s', (reference) => {
+    const [problem, ...others] = problemsOf(`${HEAD}topicPrefix: "${reference}"\n`, { vars: { STAGE: 'x' } })
+    expect(problem).toContain(`4:14 topicPrefix: "${reference}" is no reference. Names are A–Z, 0–9 and _`)
+    expect(others).toEqual([])
+  })
+
   it('are not read in expressions, mappings and test events', () => {
     const text = `rtml: 1
 name: a
