@@ -39,15 +39,15 @@ export async function takeOver<Prepared, State, Work>(
     const committed = await context.log.committed(shard.group, shard)
     const bounds = await boundsOf(context, shard)
     const mark = await snapshotMark(context, shard, signal)
-    const isBehind = found !== undefined && committed !== undefined && found < committed
-    const isSnapshotNearer = isBehind && mark !== undefined && mark.position > found
-    const start =
-      found === undefined || isSnapshotNearer
-        ? await fill(context, shard, epoch, bounds, committed, mark, signal)
-        : found
-    if (start > bounds.end) throw beyondEnd(shard, start, bounds)
     const outbox = found === undefined ? [] : await context.store.outbox(shard)
     const pending = outbox.filter(({ to }) => committed === undefined || to > committed)
+    const isExact = context.options.delivery === 'exactly-once'
+    const mustFill = found === undefined || !isWorthKeeping(found, committed, isExact ? pending : undefined, mark)
+    const start = mustFill ? await fill(context, shard, epoch, bounds, committed, mark, signal) : found
+    if (start > bounds.end) throw beyondEnd(shard, start, bounds)
+    // Published by an earlier owner that ended before it could trim.
+    if (!mustFill && committed !== undefined && outbox.length > pending.length)
+      await context.store.trim(shard, epoch, committed)
     const position =
       committed !== undefined && start < committed
         ? await rebuild(context, stage, shard, epoch, start, committed, signal)
@@ -60,11 +60,34 @@ export async function takeOver<Prepared, State, Work>(
     const dirty = await dirtyKeys(context, stage, shard, mark, bounds, position, signal)
     const settings = context.options.snapshot
     const snapshots = settings && !context.isAtomic ? new Snapshots({ context, shard, settings, dirty }) : undefined
-    return { epoch, publisher, position, pending, snapshots }
+    return { epoch, publisher, position, pending: mustFill ? [] : pending, snapshots }
   } catch (error) {
     await publisher.close().catch(() => {})
     throw error
   }
+}
+
+/**
+ * Whether the store's own state is the best to start from. It isn't when a snapshot is nearer to the committed position,
+ * nor when the outbox doesn't hold exactly the outputs between the log and the store: then states may be right, but some
+ * outputs would be lost or published twice.
+ */
+function isWorthKeeping(
+  found: Offset,
+  committed: Offset | undefined,
+  /** Undefined: outputs may repeat, so the committed position lags behind what was published. */
+  pending: readonly OutboxEntry[] | undefined,
+  mark: { position: Offset } | undefined,
+): boolean {
+  if (committed === undefined) return true
+  if (found < committed) return mark === undefined || mark.position <= found
+  if (!pending) return true
+  let covered = committed
+  for (const { from, to } of pending) {
+    if (from !== covered) return false
+    covered = to
+  }
+  return covered === found
 }
 
 /** The transactional id: one owner an input partition, as kafkajs's protocol generation demands. */

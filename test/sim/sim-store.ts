@@ -40,15 +40,14 @@ export class SimStore {
     this.#guards = guards
   }
 
-  /** The replica that takes over had everything up to `lagMs` ago. */
+  /**
+   * The replica that takes over had everything up to `lagMs` ago; what came after is gone for good (other replicas and the
+   * old primary resynchronise with the new one, so an abandoned history never comes back).
+   */
   failOver(lagMs: number): void {
     const until = this.#scheduler.now - lagMs
-    let version =
-      this.#history.length > 0 && this.#history[0]!.at > until
-        ? this.#history[0]!.shards
-        : new Map<string, ShardState>()
-    for (const { at, shards } of this.#history) if (at <= until) version = shards
-    this.#shards = version
+    while (this.#history.length > 1 && this.#history.at(-1)!.at > until) this.#history.pop()
+    this.#shards = this.#history.at(-1)?.shards ?? new Map()
   }
 
   wipe(): void {
