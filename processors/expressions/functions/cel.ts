@@ -1,0 +1,237 @@
+import { refuse } from '../errors.ts'
+import { spend } from '../work.ts'
+import { onlyText, toList, toText, toWhole } from './arguments.ts'
+import { size } from './arrays.ts'
+import type { FunctionSpec } from './spec.ts'
+import { joinTexts } from './text.ts'
+
+const onTexts = (test: (text: string, other: string) => boolean) => () => (text: unknown, other: unknown) =>
+  test(onlyText(text, 'value'), onlyText(other, 'argument'))
+
+function bytesOf(value: unknown): Buffer {
+  if (!(value instanceof Uint8Array)) refuse('argument', 'The value is not bytes.')
+  spend(value.length / 16)
+  return Buffer.from(value.buffer, value.byteOffset, value.byteLength)
+}
+
+function substring(text: unknown, start: unknown, end?: unknown): string {
+  return onlyText(text, 'value').slice(
+    Math.max(0, toWhole(start, 'start')),
+    end === undefined ? undefined : Math.max(0, toWhole(end, 'end')),
+  )
+}
+
+/** The language's own functions and methods; what takes an expression instead of a value is `special`. */
+export const celFunctions: readonly FunctionSpec[] = [
+  {
+    name: 'has',
+    group: 'CEL',
+    signature: 'has(path)',
+    about: 'Whether a path exists in the input; a null that is there counts.',
+    example: 'has({"a": null}.a)',
+    result: true,
+    arity: [1, 1],
+    bind: 'special',
+  },
+  {
+    name: 'all',
+    group: 'CEL',
+    form: 'method',
+    signature: 'list.all(x, condition)',
+    about: 'Whether the condition is true for each element; of a map, for each key.',
+    example: '[1, 2, 3].all(x, x > 0)',
+    result: true,
+    arity: [3, 3],
+    bind: 'special',
+  },
+  {
+    name: 'exists',
+    group: 'CEL',
+    form: 'method',
+    signature: 'list.exists(x, condition)',
+    about: 'Whether the condition is true for at least one element.',
+    example: '[1, 2, 3].exists(x, x > 2)',
+    result: true,
+    arity: [3, 3],
+    bind: 'special',
+  },
+  {
+    name: 'exists_one',
+    group: 'CEL',
+    form: 'method',
+    signature: 'list.exists_one(x, condition)',
+    about: 'Whether the condition is true for exactly one element.',
+    example: '[1, 2, 3].exists_one(x, x > 1)',
+    result: false,
+    arity: [3, 3],
+    bind: 'special',
+  },
+  {
+    name: 'filter',
+    group: 'CEL',
+    form: 'method',
+    signature: 'list.filter(x, condition)',
+    about: 'The elements for which the condition is true.',
+    example: '[1, 2, 3].filter(x, x > 1)',
+    result: [2, 3],
+    arity: [3, 3],
+    bind: 'special',
+  },
+  {
+    name: 'map',
+    group: 'CEL',
+    form: 'method',
+    signature: 'list.map(x, [condition], value)',
+    about: 'The value for each element, or for those for which the condition is true.',
+    example: '[1, 2, 3].map(x, x > 1, x * 2)',
+    result: [4, 6],
+    arity: [3, 4],
+    bind: 'special',
+  },
+  {
+    name: 'bind',
+    group: 'CEL',
+    form: 'method',
+    signature: 'cel.bind(name, value, expression)',
+    about: 'The expression with a name for a value that it uses more than once.',
+    example: 'cel.bind(x, 2 + 1, x * x)',
+    result: 9,
+    arity: [4, 4],
+    bind: 'special',
+  },
+  {
+    name: 'size',
+    group: 'CEL',
+    form: 'both',
+    signature: 'size(value)',
+    about: 'Number of elements, keys, characters (code points) or bytes.',
+    example: 'size("hello")',
+    result: 5,
+    arity: [1, 1],
+    bind: () => size,
+  },
+  {
+    name: 'contains',
+    group: 'CEL',
+    form: 'method',
+    signature: 'text.contains(other)',
+    about: 'Whether a text holds another.',
+    example: '"hello".contains("ell")',
+    result: true,
+    arity: [2, 2],
+    bind: onTexts((text, other) => text.includes(other)),
+  },
+  {
+    name: 'startsWith',
+    group: 'CEL',
+    form: 'method',
+    signature: 'text.startsWith(other)',
+    about: 'Whether a text starts with another.',
+    example: '"hello".startsWith("he")',
+    result: true,
+    arity: [2, 2],
+    bind: onTexts((text, other) => text.startsWith(other)),
+  },
+  {
+    name: 'endsWith',
+    group: 'CEL',
+    form: 'method',
+    signature: 'text.endsWith(other)',
+    about: 'Whether a text ends with another.',
+    example: '"hello".endsWith("lo")',
+    result: true,
+    arity: [2, 2],
+    bind: onTexts((text, other) => text.endsWith(other)),
+  },
+  {
+    name: 'indexOf',
+    group: 'CEL',
+    form: 'method',
+    signature: 'text.indexOf(other, [start])',
+    about: 'Position of a text in another from 0; −1 when it is not there.',
+    example: '"hello world".indexOf("o", 5)',
+    result: 7,
+    arity: [2, 3],
+    bind: () => (text, other, start) =>
+      onlyText(text, 'value').indexOf(onlyText(other, 'argument'), start === undefined ? 0 : toWhole(start, 'start')),
+  },
+  {
+    name: 'lastIndexOf',
+    group: 'CEL',
+    form: 'method',
+    signature: 'text.lastIndexOf(other)',
+    about: 'Last position of a text in another; −1 when it is not there.',
+    example: '"hello".lastIndexOf("l")',
+    result: 3,
+    arity: [2, 2],
+    bind: () => (text, other) => onlyText(text, 'value').lastIndexOf(onlyText(other, 'argument')),
+  },
+  {
+    name: 'substring',
+    group: 'CEL',
+    form: 'method',
+    signature: 'text.substring(start, [end])',
+    about: 'Part of a text from one position up to, and without, another.',
+    example: '"hello".substring(1, 4)',
+    result: 'ell',
+    arity: [2, 3],
+    bind: () => substring,
+  },
+  {
+    name: 'lowerAscii',
+    group: 'CEL',
+    form: 'method',
+    signature: 'text.lowerAscii()',
+    about: 'The text with A–Z in lower case.',
+    example: '"HÉLLO".lowerAscii()',
+    result: 'hÉllo',
+    arity: [1, 1],
+    bind: () => (text) => onlyText(text, 'value').replaceAll(/[A-Z]+/g, (letters) => letters.toLowerCase()),
+  },
+  {
+    name: 'upperAscii',
+    group: 'CEL',
+    form: 'method',
+    signature: 'text.upperAscii()',
+    about: 'The text with a–z in upper case.',
+    example: '"héllo".upperAscii()',
+    result: 'HéLLO',
+    arity: [1, 1],
+    bind: () => (text) => onlyText(text, 'value').replaceAll(/[a-z]+/g, (letters) => letters.toUpperCase()),
+  },
+  {
+    name: 'join',
+    group: 'CEL',
+    form: 'method',
+    signature: 'list.join([separator])',
+    about: 'The elements of a list in one text; nulls are left out.',
+    example: '["a", "b", "c"].join(", ")',
+    result: 'a, b, c',
+    arity: [1, 2],
+    bind: () => {
+      return (list, separator = '') => joinTexts(toText(separator, 'separator'), toList(list, 'list'))
+    },
+  },
+  {
+    name: 'hex',
+    group: 'CEL',
+    form: 'method',
+    signature: 'bytes.hex()',
+    about: 'Bytes in hexadecimal.',
+    example: 'b"hello".hex()',
+    result: '68656c6c6f',
+    arity: [1, 1],
+    bind: () => (bytes) => bytesOf(bytes).toString('hex'),
+  },
+  {
+    name: 'base64',
+    group: 'CEL',
+    form: 'method',
+    signature: 'bytes.base64()',
+    about: 'Bytes in base 64.',
+    example: 'b"hello".base64()',
+    result: 'aGVsbG8=',
+    arity: [1, 1],
+    bind: () => (bytes) => bytesOf(bytes).toString('base64'),
+  },
+]
