@@ -7,11 +7,11 @@ import type { Application, FeatureDefinition, ModelDefinition } from './schema.t
 import { didYouMean } from './suggest.ts'
 import { type Ms, ms } from './units.ts'
 
-export const MAX_PANES = 1_000
+const MAX_PANES = 1_000
 const LEAST_HOP_MS = ms(1_000)
 
 /** Topics whose names are fixed; `topicPrefix` goes before them as before all others. */
-export const FIXED_TOPICS = ['profile.segments', 'models', 'control', 'state.snapshots'] as const
+const FIXED_TOPICS = ['profile.segments', 'models', 'control', 'state.snapshots'] as const
 /** Stages that refuse events, each with a dead-letter topic. */
 export const DEAD_LETTER_STAGES = ['raw', 'xdm'] as const
 /** Columns of `samples` beside the features. */
@@ -263,7 +263,7 @@ function missing(what: string, name: string, known: Iterable<string>): string {
 }
 
 /** The feature of a column name: `last_types[0]` → `last_types`, `category=shoes` → `category`. */
-export function featureOfColumn(column: string): string {
+function featureOfColumn(column: string): string {
   return /^[^[=]*/.exec(column)![0]
 }
 

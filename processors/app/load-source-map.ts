@@ -35,7 +35,7 @@ const START: Position = { line: 1, col: 1 }
 const idOf = (path: Path): string => path.join('\u0000')
 
 /** `features.views_1h.window`, `models.m.inputs[2]`, `fields["a b"]`; '' is the whole file. */
-export function formatPath(path: Path): string {
+function formatPath(path: Path): string {
   let text = ''
   for (const step of path) {
     if (typeof step === 'number') text += `[${step}]`

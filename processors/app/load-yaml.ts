@@ -13,7 +13,7 @@ import {
 } from 'yaml'
 import { type Issue, type Path, type Position, type Problem, SourceMap } from './load-source-map.ts'
 
-export const MAX_FILE_BYTES = 1_048_576
+const MAX_FILE_BYTES = 1_048_576
 /** Values after aliases are expanded: what stops an alias bomb. */
 const MAX_VALUES = 100_000
 const MAX_DEPTH = 64

@@ -1,4 +1,4 @@
-import { Kafka } from 'kafkajs'
+import { Kafka, logLevel } from 'kafkajs'
 import { subscribe } from './subscribe.ts'
 
 const { KAFKA_BROKERS, SCHEMA_REGISTRY_URL, TOPIC = 'profile.scores', GROUP = 'example-subscriber-ts' } = process.env
@@ -8,7 +8,8 @@ if (!KAFKA_BROKERS || !SCHEMA_REGISTRY_URL) {
 }
 
 const subscription = await subscribe({
-  kafka: new Kafka({ clientId: 'example-subscriber', brokers: KAFKA_BROKERS.split(',') }),
+  // kafkajs writes its informational logs to standard output, where the profiles go.
+  kafka: new Kafka({ clientId: 'example-subscriber', brokers: KAFKA_BROKERS.split(','), logLevel: logLevel.WARN }),
   registryUrl: SCHEMA_REGISTRY_URL,
   topic: TOPIC,
   group: GROUP,
