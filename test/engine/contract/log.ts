@@ -19,6 +19,7 @@ import {
   values,
   within,
 } from './conditions.ts'
+import { JAVA_MURMUR2 } from './java-murmur2.ts'
 
 export interface LogFixture {
   readonly log: Log
@@ -109,11 +110,22 @@ export function describeLog(name: string, open: () => Promise<LogFixture>, patie
 
       it('puts a key into the partition that the Java client chooses', async () => {
         const topic = await createTopic(5)
-        const keys = ['', 'a', '21', 'foobar', 'ECID:0001', 'ключ', 'a-little-bit-longer-string', '\u0000']
+        const keys = JAVA_MURMUR2.map(([key]) => key)
         await log.append(keys.map((key) => record(topic, key, key)))
         for (let partition = 0; partition < 5; partition++) {
+          const expected = JAVA_MURMUR2.filter(([, hash]) => (hash & 0x7fffffff) % 5 === partition)
+          const found = values(await readNow(log, at(topic, partition), patience))
+          expect(found).toEqual(expected.map(([key]) => key))
+        }
+      })
+
+      it('puts equal keys into one partition, whatever their bytes', async () => {
+        const topic = await createTopic(5)
+        const keys = ['', 'a', 'ECID:0001', 'ключ', '\u0000', 'x'.repeat(999)]
+        for (let i = 0; i < 2; i++) await log.append(keys.map((key) => record(topic, key, key)))
+        for (let partition = 0; partition < 5; partition++) {
           const expected = keys.filter((key) => partitionOf(bytes(key), 5) === partition)
-          expect(values(await readNow(log, at(topic, partition), patience))).toEqual(expected)
+          expect(values(await readNow(log, at(topic, partition), patience))).toEqual([...expected, ...expected])
         }
       })
 
