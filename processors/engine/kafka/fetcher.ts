@@ -7,10 +7,11 @@ import { ms, type Offset } from '../../app/units.ts'
 import type { RecordRun, TopicPartition } from '../ports.ts'
 import { leaderOf } from './metadata.ts'
 import { BrokerRefusal, isBusy, isRefused, isStale } from './protocol/errors.ts'
+import { nodeOf, type WireBroker } from './protocol/node.ts'
 import { decodeRecords } from './protocol/record-batch.ts'
 import { type FetchedPartition, type FetchLimits, type FetchPosition, fetchRecords } from './protocol/requests.ts'
 import { Backoff } from './retry.ts'
-import { type Line, nodeOf, text, type Wire, type WireBroker } from './wire.ts'
+import { type Line, text, type Wire } from './wire.ts'
 
 /** A partition that is being read. */
 export interface FetchTarget extends TopicPartition {

@@ -10,8 +10,9 @@ import type { TopicPartition } from '../ports.ts'
 import { assign, byTopic, decodeClaim, encodeClaim, fromTopics, PROTOCOL } from './assignment.ts'
 import { partitionCount } from './metadata.ts'
 import { isBusy, isStale, typeOf } from './protocol/errors.ts'
+import type { JoinedGroup } from './protocol/node.ts'
 import { Backoff } from './retry.ts'
-import { type JoinedGroup, type Line, text, type Wire } from './wire.ts'
+import { type Line, text, type Wire } from './wire.ts'
 
 const { MemberMetadata, MemberAssignment } = AssignerProtocol
 

@@ -45,9 +45,9 @@ export class KafkaLog implements Log {
       const { replicationFactor, requestTimeoutMs: timeoutMs } = this.#wire.settings
       const refused = await this.#create(admin, missing, { replicationFactor, timeoutMs })
       if (refused) return missing.map((spec) => absent(spec, refused))
-      const found = await describeTopics(
-        admin,
-        specs.map((spec) => spec.topic),
+      const names = specs.map((spec) => spec.topic)
+      const found = await patiently(this.#wire.clock, this.#wire.settings.requestTimeoutMs, () =>
+        describeTopics(admin, names),
       )
       return specs.flatMap((spec) => {
         const topic = found.get(spec.topic)

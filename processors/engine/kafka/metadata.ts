@@ -1,6 +1,6 @@
 import type { Cluster } from 'kafkajs'
 import type { TopicPartition } from '../ports.ts'
-import { nodeOf, type WireBroker } from './wire.ts'
+import { nodeOf, type WireBroker } from './protocol/node.ts'
 
 /** A leader that isn't known yet: treated as stale metadata. */
 class NoLeader extends Error {

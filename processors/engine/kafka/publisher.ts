@@ -12,10 +12,11 @@ import type { Commit, NewRecord, Publisher } from '../ports.ts'
 import { byLeader, partitionCount } from './metadata.ts'
 import { groupByPartition, splitBySize } from './partitioning.ts'
 import { accept, isFenced, isStale, typeOf } from './protocol/errors.ts'
+import type { WireBroker } from './protocol/node.ts'
 import { encodeBatch } from './protocol/record-batch.ts'
 import { initProducer, type ProducedBatch, type ProducerIdentity, produceBatches } from './protocol/requests.ts'
 import { patiently } from './retry.ts'
-import { type Line, text, type Wire, type WireBroker } from './wire.ts'
+import { type Line, text, type Wire } from './wire.ts'
 
 /** A transaction that ended without an answer. */
 interface Doubt {

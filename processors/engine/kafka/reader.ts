@@ -4,9 +4,10 @@ import type { RecordRun, TopicPartition } from '../ports.ts'
 import { runOf, truncated } from './fetcher.ts'
 import { leaderOf } from './metadata.ts'
 import { BrokerRefusal, isBusy, isStale } from './protocol/errors.ts'
+import { nodeOf } from './protocol/node.ts'
 import { fetchRecords } from './protocol/requests.ts'
 import { Backoff } from './retry.ts'
-import { type Line, nodeOf, type Wire } from './wire.ts'
+import type { Line, Wire } from './wire.ts'
 
 const LIMITS = { waitMs: 250, bytesMax: 1024 * 1024, partitionBytesMax: 1024 * 1024 }
 

@@ -21,7 +21,8 @@ export async function createTopics(
 ): Promise<void> {
   await admin.createTopics({
     timeout: options.timeoutMs,
-    waitForLeaders: true,
+    // kafkajs waits by asking once a second or so, and fails when a topic is not known everywhere yet.
+    waitForLeaders: false,
     topics: specs.map((spec) => ({
       topic: spec.topic,
       numPartitions: spec.partitions,

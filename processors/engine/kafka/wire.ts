@@ -3,84 +3,18 @@
  * the small requests; the requests that carry records and those that it doesn't know are written in protocol/. Its
  * consumer and producer are not used (docs/decisions/004-kafka-engine.md says why).
  *
- * A `Cluster` is given publicly to partition assigners; a few members of `Broker` that exist in 2.2.4 are missing in its
- * types and are declared below. This file is the only one that knows.
+ * A `Cluster` is given publicly to partition assigners, which is how it is had here.
  */
-import { type Broker, type Cluster, Kafka, logLevel, type SASLOptions } from 'kafkajs'
+import { type Cluster, Kafka, logLevel, type SASLOptions } from 'kafkajs'
 import { RtmlError } from '../../app/errors.ts'
 import type { Clock } from '../../app/units.ts'
 import type { BrokerSettings } from './config.ts'
 import type { Health } from './health.ts'
 import { oauthTokens } from './oauth.ts'
 import { isRefused, isSilent } from './protocol/errors.ts'
+import { nodeOf, type WireBroker } from './protocol/node.ts'
+import { findCoordinator } from './protocol/requests.ts'
 import { tlsOptions } from './tls.ts'
-
-/** A request that kafkajs frames and sends for us. */
-interface WireRequest<T> {
-  readonly request: {
-    readonly apiKey: number
-    readonly apiVersion: number
-    readonly apiName: string
-    /** `buf` is what kafkajs looks for to know an encoder, `buffer` what it sends. */
-    encode(): Promise<{ readonly buf: Buffer; readonly buffer: Buffer }>
-  }
-  readonly response: {
-    decode(raw: Buffer): Promise<T>
-    parse(data: T): Promise<T>
-  }
-  readonly requestTimeout: number | null
-}
-
-interface TransactionStamp {
-  readonly transactionalId: string
-  readonly producerId: number
-  readonly producerEpoch: number
-}
-
-export interface JoinedGroup {
-  readonly generationId: number
-  readonly leaderId: string
-  readonly memberId: string
-  readonly members: readonly { readonly memberId: string; readonly memberMetadata: Buffer }[]
-}
-
-/** Members of kafkajs 2.2.4's Broker class that its type leaves out. */
-export interface WireBroker extends Broker {
-  readonly nodeId: number
-  readonly connectionPool: { send<T>(request: WireRequest<T>): Promise<T> }
-  joinGroup(request: {
-    groupId: string
-    sessionTimeout: number
-    rebalanceTimeout: number
-    memberId: string
-    groupProtocols: readonly { name: string; metadata: Buffer }[]
-  }): Promise<JoinedGroup>
-  syncGroup(request: {
-    groupId: string
-    generationId: number
-    memberId: string
-    groupAssignment: readonly { memberId: string; memberAssignment: Buffer }[]
-  }): Promise<{ memberAssignment: Buffer }>
-  heartbeat(request: { groupId: string; groupGenerationId: number; memberId: string }): Promise<unknown>
-  leaveGroup(request: { groupId: string; memberId: string }): Promise<unknown>
-  addPartitionsToTxn(
-    request: TransactionStamp & { topics: readonly { topic: string; partitions: readonly number[] }[] },
-  ): Promise<unknown>
-  addOffsetsToTxn(request: TransactionStamp & { groupId: string }): Promise<unknown>
-  txnOffsetCommit(
-    request: TransactionStamp & {
-      groupId: string
-      topics: readonly {
-        topic: string
-        partitions: readonly { partition: number; offset: string; metadata: string | null }[]
-      }[]
-    },
-  ): Promise<unknown>
-  endTxn(request: TransactionStamp & { transactionResult: boolean }): Promise<unknown>
-}
-
-const GROUP_COORDINATOR = 0
-const TRANSACTION_COORDINATOR = 1
 
 /** How long a disconnect may take; kafkajs waits for answers that may never come. */
 const DISCONNECT_BOUND_MS = 1_000
@@ -116,6 +50,7 @@ export class Line {
   #cluster: Promise<Cluster> | undefined
   #closed = false
   readonly #coordinators = new Map<string, WireBroker>()
+  #turn = 0
 
   constructor(wire: Wire) {
     this.#wire = wire
@@ -151,9 +86,14 @@ export class Line {
     const key = `${of} ${id}`
     const known = this.#coordinators.get(key)
     if (known) return known
-    const coordinatorType = of === 'group' ? GROUP_COORDINATOR : TRANSACTION_COORDINATOR
-    const request = { groupId: id, coordinatorType }
-    const found = (await cluster.findGroupCoordinator(request)) as WireBroker
+    const nodes = cluster.getNodeIds()
+    if (nodes.length === 0) await cluster.refreshMetadata()
+    // Another node each time, so that one that is away is not asked for ever.
+    const asked = await nodeOf(
+      cluster,
+      Number(nodes[this.#turn++ % Math.max(1, nodes.length)] ?? cluster.getNodeIds()[0]),
+    )
+    const found = await nodeOf(cluster, await findCoordinator(asked, of, id))
     this.#coordinators.set(key, found)
     return found
   }
@@ -190,32 +130,6 @@ export class Line {
     await cluster.refreshMetadata()
     return cluster
   }
-}
-
-/** Sends a request of our own to a node. */
-export async function send<T>(
-  broker: WireBroker,
-  api: { key: number; version: number; name: string },
-  payload: Buffer,
-  decode: (raw: Buffer) => T,
-  requestTimeout: number | null = null,
-): Promise<T> {
-  // Wrapped, since kafkajs looks for throttling in what `decode` gives, which must be an object for that.
-  const { value } = await broker.connectionPool.send<{ value: T }>({
-    request: {
-      apiKey: api.key,
-      apiVersion: api.version,
-      apiName: api.name,
-      encode: async () => ({ buf: payload, buffer: payload }),
-    },
-    response: { decode: async (raw) => ({ value: decode(raw) }), parse: async (data) => data },
-    requestTimeout,
-  })
-  return value
-}
-
-export async function nodeOf(cluster: Cluster, nodeId: number): Promise<WireBroker> {
-  return (await cluster.findBroker({ nodeId: String(nodeId) })) as WireBroker
 }
 
 function newCluster(kafka: Kafka): Cluster {
@@ -275,5 +189,3 @@ function refusal(place: string, error: unknown): RtmlError {
 }
 
 export const text = (error: unknown): string => (error instanceof Error ? error.message : String(error))
-
-export type { Cluster }

@@ -5,8 +5,8 @@
  */
 import { type Offset, offset } from '../../../app/units.ts'
 import type { TopicPartition } from '../../ports.ts'
-import { send, type WireBroker } from '../wire.ts'
 import { accept } from './errors.ts'
+import { send, type WireBroker } from './node.ts'
 import type { AbortedTransaction } from './record-batch.ts'
 import { WireReader, WireWriter } from './wire-bytes.ts'
 
@@ -216,5 +216,17 @@ export async function fetchCommitted(
     if (!committed) return undefined
     accept(committed.errorCode, place)
     return committed.position < 0 ? undefined : offset(committed.position)
+  })
+}
+
+/** Id of the node that coordinates a consumer group, or the transactions of a transactional id. */
+export async function findCoordinator(broker: WireBroker, of: 'group' | 'transaction', id: string): Promise<number> {
+  const writer = new WireWriter().string(id).int8(of === 'group' ? 0 : 1)
+  return send(broker, { key: 10, version: 2, name: 'FindCoordinator' }, writer.buffer, (raw) => {
+    const reader = new WireReader(raw)
+    reader.int32()
+    accept(reader.int16(), `coordinator of ${of} ${id}`)
+    reader.string()
+    return reader.int32()
   })
 }
