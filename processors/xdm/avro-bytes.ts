@@ -4,6 +4,7 @@
  */
 
 const INT31 = 0x40000000
+const KEPT_BYTES = 1_048_576
 
 export class AvroWriter {
   buffer: Buffer
@@ -75,9 +76,7 @@ export class AvroWriter {
 
   double(value: number): void {
     this.reserve(8)
-    FLOAT[0] = value
-    this.buffer.set(FLOAT_BYTES, this.position)
-    this.position += 8
+    this.position = this.buffer.writeDoubleLE(value, this.position)
   }
 
   /** Short ASCII, the common case, is written here: the call into native code costs more than the loop up to about 24 characters. */
@@ -99,25 +98,32 @@ export class AvroWriter {
 
   private longText(value: string): void {
     const start = this.position
-    const guess = value.length < 64 ? 1 : value.length < 8_192 ? 2 : value.length < 1_048_576 ? 3 : 5
+    const guess = prefixBytes(value.length)
     const bytes = this.buffer.write(value, start + guess, 'utf8')
+    const prefix = prefixBytes(bytes)
+    if (prefix !== guess) this.buffer.copyWithin(start + prefix, start + guess, start + guess + bytes)
     this.long(bytes)
-    const shift = this.position - start - guess
-    if (shift !== 0) this.buffer.copyWithin(this.position, start + guess, start + guess + bytes)
-    this.position += bytes
+    this.position = start + prefix + bytes
   }
 
   /** A copy of what was written; the writer is empty again. */
   take(): Buffer {
     const bytes = Buffer.allocUnsafe(this.position)
     this.buffer.copy(bytes, 0, 0, this.position)
-    this.position = 0
+    this.clear()
     return bytes
+  }
+
+  /** Forgets what was written, and the memory of an event far beyond the usual. */
+  clear(): void {
+    this.position = 0
+    if (this.buffer.length > KEPT_BYTES) this.buffer = Buffer.allocUnsafeSlow(KEPT_BYTES)
   }
 }
 
-const FLOAT = new Float64Array(1)
-const FLOAT_BYTES = new Uint8Array(FLOAT.buffer) // Avro is little-endian, as every machine that Node runs on but s390x
+/** Bytes of a text's length as a zigzag number. */
+const prefixBytes = (length: number): number =>
+  length < 64 ? 1 : length < 8_192 ? 2 : length < 1_048_576 ? 3 : length < 134_217_728 ? 4 : 5
 
 /** Why bytes aren't an event. */
 export class MalformedAvro extends Error {

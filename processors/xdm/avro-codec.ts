@@ -19,16 +19,24 @@ export interface Codec {
 }
 
 export function compileCodec(root: RecordType, avroSchema: object): Codec {
-  const plan = planRecord(root, new Map())
+  const plans = new Map<string, RecordPlan>()
+  const plan = planRecord(root, plans)
   const writer = new AvroWriter(16_384)
   const reader = new AvroReader()
   let avscReader: avsc.Type | undefined
 
   return {
     encode(event) {
-      writer.position = 0
-      writeRecord(writer, plan, event.xdm)
-      return writer.take()
+      try {
+        writeRecord(writer, plan, event.xdm)
+        return writer.take()
+      } catch (cause) {
+        // Half-written records still hold values in their slots: they must not appear in the next event.
+        for (const { slots } of plans.values()) slots.fill(undefined)
+        writer.clear()
+        const why = cause instanceof Error ? cause.message : String(cause)
+        throw new RtmlError('XDM_INVALID', `the event was not conformed before encoding: ${why}`, { cause })
+      }
     },
     decode(buffer) {
       try {
@@ -132,10 +140,7 @@ function writeRecord(out: AvroWriter, plan: RecordPlan, value: Readonly<Record<s
   for (let i = 0; i < count; i++) {
     const item = slots[i]
     if (item === undefined || item === null) {
-      if (required[i]!) {
-        slots.fill(undefined)
-        throw new RtmlError('XDM_INVALID', `${plan.names[i]} is missing: the event was not conformed before encoding`)
-      }
+      if (required[i]!) throw new Error(`${plan.names[i]} is missing`)
       out.reserve(1)
       out.byte(0)
       continue

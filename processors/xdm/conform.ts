@@ -7,7 +7,7 @@ import type { Code, Rejection } from '../app/errors.ts'
 import type { Xdm } from '../app/event.ts'
 import { FORMATS } from './formats.ts'
 import { formatDate, formatTime, isEpochMs, parseDate, parseRfc3339, show } from './time.ts'
-import type { RecordType, XdmType } from './types.ts'
+import { MAX_WHOLE, MIN_WHOLE, type RecordType, type XdmType } from './types.ts'
 
 export interface ConformLimits {
   /** Nesting of objects and arrays. */
@@ -176,9 +176,12 @@ function compileNumber(type: XdmType & { kind: 'integer' | 'number' }, whole: bo
     else return misfit(run, expected, value)
     if (!Number.isFinite(number)) return misfit(run, expected, value)
     if (whole) {
-      if (!Number.isSafeInteger(number)) {
+      if (!(Number.isInteger(number) && number >= MIN_WHOLE && number <= MAX_WHOLE)) {
         return Number.isInteger(number)
-          ? run.reject('MAP_TYPE', `${show(value)} is beyond 2^53 and would lose digits. Map it to a text field`)
+          ? run.reject(
+              'MAP_TYPE',
+              `${show(value)} is outside −2^52 to 2^53, where readers lose digits. Map it to a text field`,
+            )
           : misfit(run, expected, value)
       }
       number += 0 // -0 has no integer form on the wire
@@ -245,7 +248,7 @@ function compileArray(type: XdmType & { kind: 'array' }, records: Map<string, Ch
       run.names[level] = i
       const item: unknown = value[i]
       const kept = check(item, run)
-      if (kept !== item || kept === undefined) copy ??= value.slice(0, i)
+      if (kept === undefined || !Object.is(kept, item)) copy ??= value.slice(0, i)
       if (copy && kept !== undefined) copy.push(kept)
     }
     run.depth = level
@@ -272,7 +275,7 @@ function compileMap(type: XdmType & { kind: 'map' }, records: Map<string, Check>
       run.names[level] = key
       const item = value[key]
       const kept = isUsableKey(key, run) ? check(item, run) : undefined
-      if (kept !== item || kept === undefined) copy ??= copyBefore(value, keys, key)
+      if (kept === undefined || !Object.is(kept, item)) copy ??= copyBefore(value, keys, key)
       if (copy && kept !== undefined) copy[key] = kept
     }
     run.depth = level
@@ -320,7 +323,7 @@ function compileRecord(type: RecordType, records: Map<string, Check>): Check {
         run.names[level] = name
         conformed = check(item, run)
       }
-      if (conformed === undefined || conformed !== item) kept ??= copyBefore(value, keys, name)
+      if (conformed === undefined || !Object.is(conformed, item)) kept ??= copyBefore(value, keys, name)
       if (kept && conformed !== undefined) kept[name] = conformed
     }
     const found = kept ?? value

@@ -3,7 +3,7 @@ import type { Rejection } from '../app/errors.ts'
 import type { Xdm } from '../app/event.ts'
 import { FORMATS } from './formats.ts'
 import { parseDate, parseRfc3339, show } from './time.ts'
-import type { RecordType, XdmType } from './types.ts'
+import { MAX_WHOLE, MIN_WHOLE, type RecordType, type XdmType } from './types.ts'
 
 /** The schema as JSON Schema draft-07; records of one name are one definition. Unknown fields are allowed, as in XDM. */
 export function toJsonSchema(root: RecordType): object {
@@ -43,8 +43,8 @@ function typeSchema(type: XdmType, definitions: Record<string, object>): object 
     case 'integer':
       return {
         type: 'integer',
-        minimum: type.minimum ?? Number.MIN_SAFE_INTEGER,
-        maximum: type.maximum ?? Number.MAX_SAFE_INTEGER,
+        minimum: type.minimum ?? MIN_WHOLE,
+        maximum: type.maximum ?? MAX_WHOLE,
       }
     default: {
       const { kind, ...limits } = type

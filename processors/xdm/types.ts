@@ -53,6 +53,10 @@ export interface XdmPath {
   readonly required: boolean
 }
 
+/** Bounds of an integer: what avsc, and so most readers in JavaScript, keep exactly. Beyond 2^53 − 2 it refuses, below −2^52 it loses the sign. */
+export const MAX_WHOLE = 9_007_199_254_740_990
+export const MIN_WHOLE = -4_503_599_627_370_496
+
 /** How a type reads in messages and docs: `integer`, `string[]`, `map<Identity[]>`, `Commerce`. */
 export function describeType(type: XdmType): string {
   switch (type.kind) {
