@@ -53,6 +53,11 @@ type Op = {
   readonly reject: (error: Error) => void
 }
 
+interface Committed {
+  readonly answers: readonly unknown[]
+  readonly grown: ReadonlySet<string>
+}
+
 /**
  * Entries that one commit writes at most, unless a single operation has more: about 5 ms of this thread at 2.5 µs each,
  * which is also how long another process waits for the write lock beside the flush.
@@ -72,7 +77,7 @@ export class Environment {
   readonly down = new Map<string, EpochMs>()
   readonly #root: RootDatabase<Buffer, Buffer>
   readonly #limits: Limits
-  readonly #committed = new Set<(partitions: ReadonlySet<string>) => void>()
+  readonly #listeners = new Set<(partitions: ReadonlySet<string>) => void>()
   #queue: Op[] = []
   #committing = false
   #closed = false
@@ -113,8 +118,8 @@ export class Environment {
 
   /** Called after each commit of this process with the partitions (`topicId/partition`) that grew. */
   onCommit(listener: (partitions: ReadonlySet<string>) => void): () => void {
-    this.#committed.add(listener)
-    return () => this.#committed.delete(listener)
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
   }
 
   /** Lets reads see what other processes committed. */
@@ -162,7 +167,7 @@ export class Environment {
       await new Promise((resolve) => setImmediate(resolve))
       while (this.#queue.length > 0) {
         const ops = this.#queue.splice(0, commitLength(this.#queue))
-        const noRoom = await this.#noRoom()
+        const noRoom = await this.#noRoom().catch((error: Error) => error)
         if (noRoom)
           await this.#refuse(
             ops.filter((op) => !op.frees),
@@ -178,24 +183,26 @@ export class Environment {
   /** Commits all together; when that fails, finds out whose fault it is, unless it is the disk's. */
   async #commitOrRetry(ops: readonly Op[]): Promise<void> {
     if (ops.length === 0) return
+    let committed: Committed
     try {
-      await this.#commit(ops)
+      committed = await this.#commit(ops)
     } catch (error) {
       if (ops.length === 1 || 'commitError' in (error as Error)) return this.#refuse(ops, error as Error)
       for (const op of ops) await this.#commitOrRetry([op])
+      return
     }
+    if (ops.some((op) => !op.frees)) this.down.clear()
+    for (const [i, op] of ops.entries()) op.resolve(committed.answers[i])
+    if (committed.grown.size > 0) for (const listener of this.#listeners) listener(committed.grown)
   }
 
-  async #commit(ops: readonly Op[]): Promise<void> {
+  #commit(ops: readonly Op[]): Promise<Committed> {
     const now = this.clock.now()
-    const { grown, answers } = await this.#root.childTransaction(() => {
+    return this.#root.childTransaction(() => {
       const write = new LogWrite(this.tables, now)
       const answers = ops.map((op) => op.run(write))
-      return { grown: write.finish(), answers }
+      return { answers, grown: write.finish() }
     })
-    if (ops.some((op) => !op.frees)) this.down.clear()
-    for (const [i, op] of ops.entries()) op.resolve(answers[i])
-    if (grown.size > 0) for (const listener of this.#committed) listener(grown)
   }
 
   async #refuse(ops: readonly Op[], error: Error): Promise<void> {

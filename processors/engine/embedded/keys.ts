@@ -33,7 +33,7 @@ export function idKey(id: number): Buffer {
 }
 
 /** Longest key of a state that is kept as it is; LMDB's own limit is 1,978 bytes. */
-export const PLAIN_KEY_BYTES = 1_900
+const PLAIN_KEY_BYTES = 1_900
 /** Never a byte of UTF-8: marks the hash of a key that is too long. */
 const HASHED = 0xff
 

@@ -288,6 +288,28 @@ export function describeLog(name: string, open: () => Promise<LogFixture>, patie
         await subscription.close()
       })
 
+      it('goes on at the new position when it is restarted while a run is being delivered', async () => {
+        const topic = await createTopic(1)
+        await append(topic, 8)
+        const gate = Promise.withResolvers<void>()
+        const member = new Member('one')
+        member.onDeliver = () => gate.promise
+        const subscription = await join(log, named('group'), topic, member)
+        await eventually('a run is being delivered', patience, () => member.runs.length === 1)
+        const restarted = subscription.start(at(topic), offset(2))
+        gate.resolve()
+        await restarted
+        await eventually(
+          'the rest is delivered again',
+          patience,
+          () => member.runs.at(-1)?.to === 8 && member.runs.length > 1,
+        )
+        expect(member.overlap).toBe(1)
+        expectChain(member.runs.slice(1), at(topic), 2)
+        expect(values(member.runs.slice(1).flatMap((run) => run.records))).toEqual(range(2, 8))
+        await subscription.close()
+      })
+
       it('refuses to start below the start of the log', async () => {
         const topic = await createTopic(1)
         await append(topic, 10)
@@ -350,7 +372,7 @@ export function describeLog(name: string, open: () => Promise<LogFixture>, patie
       })
 
       it('shares partitions between two members and hands them over when one leaves', async () => {
-        const topic = await createTopic(4)
+        const [topic, drains] = [await createTopic(4), await createTopic(1)]
         const group = named('group')
         const positions = [0, 0, 0, 0]
         const story: string[] = []
@@ -360,7 +382,7 @@ export function describeLog(name: string, open: () => Promise<LogFixture>, patie
             for (const { partition } of partitions) story.push(`${name}+${partition}`)
           }
           made.onRevoked = async (partitions, { lost }) => {
-            await log.bounds(topic) // a take-over must wait for the drain
+            await log.append([record(drains, name, 'a take-over must wait for the drain')])
             for (const { partition } of partitions) story.push(`${name}${lost ? '!' : '-'}${partition}`)
           }
           made.onDeliver = async (run) => {

@@ -18,7 +18,16 @@ describe('embedded engine', () => {
   const opened: EmbeddedEngine[] = []
   const clock: Clock = {
     now: () => epochMs(now),
-    sleep: (_, signal) => new Promise((resolve) => signal?.addEventListener('abort', () => resolve(), { once: true })),
+    sleep: (duration, signal) =>
+      new Promise((resolve) => {
+        sleepers.add({ until: now + duration, wake: resolve })
+        signal?.addEventListener('abort', () => resolve(), { once: true })
+      }),
+  }
+  const sleepers = new Set<{ until: number; wake: () => void }>()
+  const advance = (duration: number) => {
+    now += duration
+    for (const { until, wake } of sleepers) if (until <= now) wake()
   }
   const open = async (options: Partial<EmbeddedOptions> = {}): Promise<EmbeddedEngine> => {
     engine = await openEmbedded({ dir, clock, ...options })
@@ -146,6 +155,29 @@ describe('embedded engine', () => {
       await subscription.close()
     })
 
+    it('gives the partitions of a member that does not drain to another one in the end', async () => {
+      await create({ partitions: 2 })
+      const [stuck, next] = [new Member('stuck'), new Member('next')]
+      const gate = Promise.withResolvers<void>()
+      const revoked: number[] = []
+      stuck.onRevoked = (partitions) => {
+        revoked.push(...partitions.map((one) => one.partition))
+        return gate.promise
+      }
+      const first = await joinGroup(engine.log, 'group', 'topic', stuck)
+      await eventually('it owns all', PATIENCE, () => stuck.owned.size === 2)
+      const second = await joinGroup(engine.log, 'group', 'topic', next)
+      await eventually('one is asked back', PATIENCE, () => revoked.length === 1)
+      advance(29_999)
+      expect(next.owned.size).toBe(0)
+      advance(1)
+      await eventually('the other owns it', PATIENCE, () => next.owned.size === 1)
+      expect([...next.owned]).toEqual(revoked)
+      gate.resolve()
+      await first.close()
+      await second.close()
+    })
+
     it('reports a reader that retention has overtaken', async () => {
       await create()
       await append(['a', '1'])
@@ -237,6 +269,24 @@ describe('embedded engine', () => {
       await engine.upkeep.round()
       expect(await texts()).toEqual(['1'])
       expect(await engine.log.bounds('topic')).toEqual([{ ...SOURCE, start: 0, end: 3 }])
+    })
+
+    it('keeps large values as they are', async () => {
+      await create({ cleanup: 'compact' })
+      const large = (i: number) => Buffer.alloc(200_000, i)
+      for (let i = 0; i < 20; i++) {
+        const records = [`key ${i % 3}`, `once ${i}`].map((key) => ({ ...toRecord(key, ''), value: large(i) }))
+        await engine.log.append(records)
+      }
+      await engine.upkeep.round()
+      const records = await readNow(engine.log, SOURCE, PATIENCE)
+      expect(records.map((r) => r.key!.toString()).filter((key) => key.startsWith('key'))).toEqual([
+        'key 2',
+        'key 0',
+        'key 1',
+      ])
+      expect(records).toHaveLength(23)
+      for (const record of records) expect(record.value?.equals(large(Math.floor(record.offset / 2)))).toBe(true)
     })
 
     it('keeps records without a key', async () => {
