@@ -1,7 +1,7 @@
 /** zod's issues in our words: what was found, what was expected, the nearest valid name. */
 import type { z } from 'zod'
 import type { Issue, Path } from './load-source-map.ts'
-import { didYouMean } from './suggest.ts'
+import { didYouMean, nearest } from './suggest.ts'
 
 type Schema = z.core.$ZodType
 type ZodIssue = z.core.$ZodIssue
@@ -54,9 +54,8 @@ export function explainIssues(issues: readonly ZodIssue[], tree: unknown, schema
       case 'invalid_union':
         if (issue.discriminator !== undefined) {
           const { discriminator, options } = issue as { discriminator: string; options?: readonly unknown[] }
-          const names = (options ?? []).map(String)
           const at = path.at(-1) === discriminator ? path : [...path, discriminator]
-          return [{ path: at, message: `${notOneOf(valueAt(tree, at), names)}` }]
+          return [kindIssue(at, tree, (options ?? []).map(String))]
         }
         return explainUnion(issue.errors, path, found)
       case 'invalid_value': {
@@ -117,9 +116,20 @@ function unknownKey(path: Path, known: readonly string[]): Issue {
   return { path, atKey: true, message: `unknown key ${show(key)}.${didYouMean(key, known)}` }
 }
 
+/** The key that says which kind of map it is has a wrong value, or is missing, perhaps because it is misspelt. */
+function kindIssue(path: Path, tree: unknown, kinds: readonly string[]): Issue {
+  const key = String(path.at(-1))
+  const found = valueAt(tree, path)
+  const around = valueAt(tree, path.slice(0, -1))
+  const slip = found === undefined && around !== undefined ? nearest(key, Object.keys(around as object)) : undefined
+  return slip === undefined
+    ? { path, message: notOneOf(found, kinds) }
+    : unknownKey([...path.slice(0, -1), slip], [key])
+}
+
 function notOneOf(found: unknown, names: readonly string[]): string {
   if (found === undefined) return `is missing. Valid: ${names.join(', ')}.`
-  return `${show(found)} is not one of the valid values.${didYouMean(String(found), names)}`
+  return `${show(found)} is not one of the valid values.${typeof found === 'string' ? didYouMean(found, names) : ` Valid: ${names.join(', ')}.`}`
 }
 
 function sizeOf(found: unknown, origin: string): string {
