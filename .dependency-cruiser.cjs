@@ -27,7 +27,7 @@ module.exports = {
       name: 'runtime-imports',
       severity: 'error',
       from: { path: '^processors/runtime/' },
-      to: { path: '^processors/(engine/(?!ports)|edge/|topology|cli)' },
+      to: { path: '^processors/(engine/(?!ports|murmur2)|edge/|topology|cli)' },
     },
     {
       name: 'engine-imports',

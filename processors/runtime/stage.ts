@@ -18,21 +18,24 @@ export interface Stage<Prepared = unknown, State = unknown, Work = unknown> {
   /** How long an untouched state is kept by the store, in wall time. Undefined: the stage keeps no state. */
   readonly stateExpireMs: Ms | undefined
   /** Decodes a batch. May wait for the registry, hence may fail transiently; must be repeatable. */
-  prepare(records: readonly LogRecord[]): Promise<Prepared>
+  prepare(records: readonly LogRecord[], mode: ComputeMode): Promise<Prepared>
   /** Distinct keys whose state `compute` will ask for. */
   keys(prepared: Prepared): Iterable<string>
   decode(key: string, packed: Buffer): State
   /**
    * Applies the batch in log order to `states`, which holds the decoded states of the keys (absent = new) and is
    * updated in place. Synchronous and pure.
-   * @returns packed states of the keys that changed, and what `outputs` needs; `updated` counts events by outcome
+   * @param mode `rebuild`: only the states matter, `outputs` will not be called
+   * @returns packed states of the keys that changed, and what `outputs` needs
    */
-  compute(prepared: Prepared, states: Map<string, State>): Computed<Work>
+  compute(prepared: Prepared, states: Map<string, State>, mode: ComputeMode): Computed<Work>
   /** Scores, decides and encodes. Called once a batch, and not at all for batches whose outputs are already published. */
   outputs(work: Work): Promise<NewRecord[]>
   /** Dead letter of a record whose processing failed unexpectedly. */
   poison(record: LogRecord, message: string): NewRecord
 }
+
+export type ComputeMode = 'live' | 'rebuild'
 
 export interface Computed<Work> {
   readonly changed: ReadonlyMap<string, Buffer>

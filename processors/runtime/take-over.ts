@@ -157,7 +157,7 @@ async function rebuild<Prepared, State, Work>(
   const expireMs = stage.stateExpireMs
   let position = from
   for await (const run of readRange(context.log, shard, from, to, signal)) {
-    const prepared = await stage.prepare(run.records)
+    const prepared = await stage.prepare(run.records, 'rebuild')
     const keys = [...stage.keys(prepared)]
     const packed = await context.store.load(shard, keys)
     const states = new Map<string, State>()
@@ -165,7 +165,7 @@ async function rebuild<Prepared, State, Work>(
       const bytes = packed[index]
       if (bytes) states.set(key, stage.decode(key, bytes))
     })
-    const { changed } = stage.compute(prepared, states)
+    const { changed } = stage.compute(prepared, states, 'rebuild')
     const applied = await context.store.apply(shard, epoch, {
       from: position,
       to: run.to,
@@ -204,7 +204,7 @@ async function dirtyKeys<Prepared, State, Work>(
     return dirty
   }
   for await (const run of readRange(context.log, shard, from, position, signal)) {
-    for (const key of stage.keys(await stage.prepare(run.records))) dirty.add(key)
+    for (const key of stage.keys(await stage.prepare(run.records, 'rebuild'))) dirty.add(key)
   }
   return dirty
 }

@@ -198,10 +198,10 @@ export class Tenure<Prepared, State, Work> {
     if (batch.records.length === 0) return { changed: new Map(), outputs: Promise.resolve([]) }
     metrics.observe('rtml_batch_events', [stage.name], batch.records.length)
     try {
-      const prepared = await this.#timed('prepare', () => this.#retry(() => stage.prepare(batch.records)))
+      const prepared = await this.#timed('prepare', () => this.#retry(() => stage.prepare(batch.records, 'live')))
       const states = await this.#timed('load', () => this.#load(stage.keys(prepared)))
       const started = this.#context.hrtime()
-      const { changed, work } = stage.compute(prepared, states)
+      const { changed, work } = stage.compute(prepared, states, 'live')
       metrics.observe('rtml_stage_seconds', [stage.name, 'compute'], this.#context.hrtime() - started)
       this.#cache.put(states)
       const outputs = this.#timed('outputs', () => this.#retry(() => stage.outputs(work)))

@@ -1,0 +1,43 @@
+import type { Application } from './schema.ts'
+
+/** Every topic name of an application, in one place. */
+export interface TopicNames {
+  readonly raw: (source: string) => string
+  readonly events: string
+  readonly entity: (name: string) => string
+  readonly lookup: (name: string) => string
+  readonly scores: string
+  readonly samples: string
+  readonly deadRaw: string
+  readonly deadXdm: string
+  readonly snapshots: string
+  readonly models: string
+  readonly control: string
+}
+
+export function topicNames(app: Application): TopicNames {
+  const named = (topic: string) => `${app.topicPrefix}${topic}`
+  const dead = (stage: string) => named(`${app.outputs.deadLetters.prefix}${stage}`)
+  return {
+    raw: (source) => named(app.sources[source]?.topic ?? `raw.${source}`),
+    events: named(app.events.topic),
+    entity: (name) => named(`${app.name}.entity.${name}`),
+    lookup: (name) => named(app.lookups[name]?.topic ?? name),
+    scores: named(app.outputs.scores.topic),
+    samples: named(app.outputs.samples.topic),
+    deadRaw: dead('raw'),
+    deadXdm: dead('xdm'),
+    snapshots: named('state.snapshots'),
+    models: named('models'),
+    control: named('control'),
+  }
+}
+
+/** The source that is mapped and scored in one step, without `xdm.events` between; undefined when sources are re-keyed. */
+export function fusedSource(app: Application): string | undefined {
+  const [only, ...others] = Object.entries(app.sources)
+  return only && others.length === 0 && only[1].keyedBy === 'identity' ? only[0] : undefined
+}
+
+/** Consumer group of a stage, and the name of its shards. */
+export const groupOf = (app: Application, stage: string): string => `${app.topicPrefix}${app.name}.${stage}`

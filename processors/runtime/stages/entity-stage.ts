@@ -1,0 +1,54 @@
+import type { Application } from '../../app/schema.ts'
+import { groupOf, type TopicNames } from '../../app/topics.ts'
+import { type EpochMs, ms } from '../../app/units.ts'
+import type { EntityKernel, KeyState } from '../../features/types.ts'
+import { deadLetter } from '../../outputs/index.ts'
+import type { Stage } from '../stage.ts'
+import type { Metrics } from '../telemetry.ts'
+import type { EventSource, Sourced } from './event-source.ts'
+
+const EXPIRE_MARGIN = 2
+
+/** <app>.entity.<name>, keyed by the entity → its features. No outputs: others read the state. */
+export function entityStage(options: {
+  app: Application
+  topics: TopicNames
+  kernel: EntityKernel
+  events: EventSource
+  metrics: Metrics
+}): Stage<Sourced, KeyState, Sourced['refused']> {
+  const { app, topics, kernel, events, metrics } = options
+  const name = `entity.${kernel.entity}`
+  const ttl = app.entities[kernel.entity]?.ttl ?? app.events.ttl
+  return {
+    name,
+    group: groupOf(app, name),
+    topic: topics.entity(kernel.entity),
+    stateExpireMs: ms(ttl * EXPIRE_MARGIN + app.events.lateness),
+    prepare: (records) => events.read(records),
+    keys: (input) => new Set(input.events.flatMap(({ record }) => (record.key ? [record.key.toString()] : []))),
+    decode: (_key, packed) => kernel.decode(packed),
+    compute(input, states) {
+      const touched = new Map<string, KeyState>()
+      for (const { event, record } of input.events) {
+        if (!record.key) continue
+        const key = record.key.toString()
+        let state = states.get(key)
+        const at = Math.max(event.ts, state?.time ?? Number.NEGATIVE_INFINITY) as EpochMs
+        if (!state || kernel.isExpired(state, at)) {
+          state = kernel.empty()
+          states.set(key, state)
+        }
+        // Late for this key or seen before: without effect here; the profile stage has told the producer.
+        const updated = kernel.update(state, event)
+        metrics.count('rtml_events_total', [name, updated])
+        if (updated === 'applied') touched.set(key, state)
+      }
+      const changed = new Map<string, Buffer>()
+      for (const [key, state] of touched) changed.set(key, kernel.encode(state))
+      return { changed, work: input.refused }
+    },
+    outputs: async (refused) => refused.map(({ record, rejection }) => deadLetter(record, rejection, topics.deadXdm)),
+    poison: (record, message) => deadLetter(record, { code: 'POISON', path: '', message }, topics.deadXdm),
+  }
+}

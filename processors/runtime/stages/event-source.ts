@@ -1,0 +1,116 @@
+import type { Rejection } from '../../app/errors.ts'
+import type { XdmEvent } from '../../app/event.ts'
+import type { LogRecord } from '../../engine/ports.ts'
+import type { Mapper, RawRecord } from '../../mapper/index.ts'
+import { unframe } from '../../outputs/index.ts'
+import type { XdmSchema } from '../../xdm/index.ts'
+import type { Metrics } from '../telemetry.ts'
+
+/** An event with the record that carried it. */
+export interface SourcedEvent {
+  readonly event: XdmEvent
+  readonly record: LogRecord
+  /** Name of the source in the application file. */
+  readonly source: string
+}
+
+export interface Refused {
+  readonly record: LogRecord
+  readonly rejection: Rejection
+}
+
+export interface Sourced {
+  readonly events: readonly SourcedEvent[]
+  readonly refused: readonly Refused[]
+}
+
+/** How a stage's records become events. */
+export interface EventSource {
+  /** @throws RtmlError REGISTRY_DOWN */
+  read(records: readonly LogRecord[]): Promise<Sourced>
+}
+
+/** Header of `xdm.events` with the name of the source. */
+export const SOURCE_HEADER = 'rtml-source'
+
+/** Records of a raw topic through a mapper. */
+export function mappedSource(mapper: Mapper, metrics: Metrics): EventSource {
+  return {
+    async read(records) {
+      const raw = records.map(rawRecord)
+      await mapper.prepare(raw)
+      const events: SourcedEvent[] = []
+      const refused: Refused[] = []
+      let skipped = 0
+      for (let index = 0; index < raw.length; index++) {
+        const record = records[index]!
+        const result = mapper.map(raw[index]!)
+        for (const event of result.events) events.push({ event, record, source: mapper.source })
+        for (const rejection of result.rejected) refused.push({ record, rejection })
+        skipped += result.skipped
+        for (const [path, count] of result.nulled) metrics.count('rtml_nulled_total', [mapper.source, path], count)
+      }
+      const stage = `map.${mapper.source}`
+      if (events.length > 0) metrics.count('rtml_events_total', [stage, 'mapped'], events.length)
+      if (skipped > 0) metrics.count('rtml_events_total', [stage, 'skipped'], skipped)
+      return { events, refused }
+    },
+  }
+}
+
+function rawRecord(record: LogRecord): RawRecord {
+  return {
+    key: record.key,
+    value: record.value,
+    headers: record.headers,
+    timestamp: record.timestamp,
+    place: `${record.topic}[${record.partition}]@${record.offset}`,
+  }
+}
+
+/** Records of `xdm.events`: framed Avro, of this version of the schema or of another one. */
+export function xdmSource(
+  schema: XdmSchema,
+  schemaId: number,
+  schemaById: (id: number) => Promise<object>,
+): EventSource {
+  const decoders = new Map<number, (payload: Buffer) => XdmEvent>([[schemaId, (payload) => schema.decode(payload)]])
+  return {
+    async read(records) {
+      const events: SourcedEvent[] = []
+      const refused: Refused[] = []
+      for (const record of records) {
+        const framed = record.value && unframe(record.value)
+        if (!framed) {
+          if (record.value)
+            refused.push({
+              record,
+              rejection: { code: 'DECODE', path: '', message: 'not framed Avro: the first byte is not 0' },
+            })
+          continue
+        }
+        try {
+          let decode = decoders.get(framed.schemaId)
+          if (!decode) {
+            decode = schema.resolver(await schemaById(framed.schemaId))
+            decoders.set(framed.schemaId, decode)
+          }
+          events.push({
+            event: decode(framed.payload),
+            record,
+            source: record.headers[SOURCE_HEADER]?.toString() ?? '',
+          })
+        } catch (error) {
+          refused.push({ record, rejection: rejectionOf(error) })
+        }
+      }
+      return { events, refused }
+    },
+  }
+}
+
+function rejectionOf(error: unknown): Rejection {
+  const { code, message } = error as { code?: string; message: string }
+  if (code === 'SCHEMA_ID' || code === 'DECODE') return { code, path: '', message }
+  throw error
+}

@@ -1,0 +1,52 @@
+import type { Application } from '../../app/schema.ts'
+import { groupOf, type TopicNames } from '../../app/topics.ts'
+import type { Random } from '../../app/units.ts'
+import type { LogRecord, NewRecord } from '../../engine/ports.ts'
+import { deadLetter, frame } from '../../outputs/index.ts'
+import type { XdmSchema } from '../../xdm/index.ts'
+import type { Stage } from '../stage.ts'
+import type { Metrics } from '../telemetry.ts'
+import { traceHeaders, traceOf } from '../trace.ts'
+import { type EventSource, SOURCE_HEADER, type Sourced } from './event-source.ts'
+
+/** raw.<source> → xdm.events, re-keyed by the primary identity. Keeps no state: duplicates are the profile stage's business. */
+export function mapStage(options: {
+  app: Application
+  topics: TopicNames
+  source: string
+  events: EventSource
+  schema: XdmSchema
+  schemaId: number
+  metrics: Metrics
+  random: Random
+}): Stage<Sourced, never, Sourced> {
+  const { app, topics, source, events, schema, schemaId, metrics, random } = options
+  const name = `map.${source}`
+  const sourceHeader = Buffer.from(source)
+  return {
+    name,
+    group: groupOf(app, name),
+    topic: topics.raw(source),
+    stateExpireMs: undefined,
+    prepare: (records) => events.read(records),
+    keys: () => [],
+    decode: () => {
+      throw new Error(`${name} keeps no state`)
+    },
+    compute: (work) => ({ changed: new Map(), work }),
+    async outputs({ events: mapped, refused }) {
+      const outputs: NewRecord[] = mapped.map(({ event, record }) => ({
+        topic: topics.events,
+        key: Buffer.from(event.key),
+        value: frame(schemaId, schema.encode(event)),
+        headers: { [SOURCE_HEADER]: sourceHeader, ...traceHeaders(traceOf(record.headers), random) },
+      }))
+      for (const { record, rejection } of refused) {
+        metrics.count('rtml_rejected_total', [name, rejection.code])
+        outputs.push(deadLetter(record, rejection, topics.deadRaw))
+      }
+      return outputs
+    },
+    poison: (record: LogRecord, message) => deadLetter(record, { code: 'POISON', path: '', message }, topics.deadRaw),
+  }
+}

@@ -1,0 +1,285 @@
+import { createHmac } from 'node:crypto'
+import type { Rejection } from '../../app/errors.ts'
+import type { XdmEvent } from '../../app/event.ts'
+import type { Application } from '../../app/schema.ts'
+import { groupOf, type TopicNames } from '../../app/topics.ts'
+import { type Clock, type EpochMs, epochMs, type Ms, ms, type Random } from '../../app/units.ts'
+import type { LogRecord, NewRecord } from '../../engine/ports.ts'
+import type { FeatureSet, KeyState, Lookups, Updated, Vector } from '../../features/types.ts'
+import { deadLetter, encodeScores, frame, profileScores, SampleBatch, type SampleLayout } from '../../outputs/index.ts'
+import type { Score, Scorer } from '../../scorer/types.ts'
+import type { XdmSchema } from '../../xdm/index.ts'
+import type { Computed, ComputeMode, Stage } from '../stage.ts'
+import type { Metrics } from '../telemetry.ts'
+import { traceHeaders, traceOf } from '../trace.ts'
+import type { EntityReader, EntityStates } from './entity-reader.ts'
+import { type EventSource, SOURCE_HEADER, type Sourced, type SourcedEvent } from './event-source.ts'
+
+/** A profile's state: what stands for the person in samples, and the kernel's features. */
+export interface ProfileState {
+  /** 8 bytes. Dropping them cuts the samples loose from the person. */
+  pseudonym: Buffer
+  features: KeyState
+}
+
+export interface ProfileInput extends Sourced {
+  /** Values of other entities, as they were when the batch was read. */
+  readonly foreign: EntityStates
+}
+
+interface Row {
+  readonly sourced: SourcedEvent
+  readonly vector: Vector
+  readonly pseudonym: Buffer
+}
+
+export interface ProfileWork {
+  readonly rows: readonly Row[]
+  readonly refused: readonly { record: LogRecord; rejection: Rejection }[]
+  /** Raw records that couldn't be mapped, in a fused stage. */
+  readonly unmapped: Sourced['refused']
+}
+
+export interface ProfileStageOptions {
+  readonly app: Application
+  readonly topics: TopicNames
+  /** `xdm.events`, or the raw topic of a fused source. */
+  readonly topic: string
+  /** Set when mapping is fused: records must be keyed by the identity that they map to. */
+  readonly fused: string | undefined
+  readonly events: EventSource
+  readonly schema: XdmSchema
+  readonly schemaIds: { readonly events: number; readonly scores: number }
+  readonly featureSet: FeatureSet
+  readonly scorer: Scorer | undefined
+  readonly scoreOutputs: SampleLayout['scores']
+  readonly entities: EntityReader
+  readonly lookups: Lookups
+  readonly clock: Clock
+  readonly random: Random
+  readonly metrics: Metrics
+  /** Key of the pseudonyms: without it they could be computed from ids. */
+  readonly pseudonymKey: string
+}
+
+const PSEUDONYM_BYTES = 8
+/** The store may forget a state so much later than the kernel would: lag and lateness must never make a difference. */
+const EXPIRE_MARGIN = 2
+
+/**
+ * xdm.events (or a fused source) → profile.scores, samples, entity topics, dead letters: features, scoring and encoding
+ * of one profile's events, in one batch and one commit.
+ */
+export function profileStage(options: ProfileStageOptions): Stage<ProfileInput, ProfileState, ProfileWork> {
+  const { app, topics, featureSet } = options
+  const kernel = featureSet.entities.get('profile')
+  if (!kernel) throw new Error('a feature set always has the profile entity')
+  const name = 'profile'
+  const others = [...featureSet.entities.keys()].filter((entity) => entity !== 'profile')
+  const samples = app.outputs.samples.enabled ? new SampleBatch(sampleLayout(options), SAMPLE_ROWS) : undefined
+
+  const compute = (
+    input: ProfileInput,
+    states: Map<string, ProfileState>,
+    mode: ComputeMode,
+  ): Computed<ProfileWork> => {
+    const rows: Row[] = []
+    const refused: { record: LogRecord; rejection: Rejection }[] = []
+    const touched = new Map<string, ProfileState>()
+    const counts: Record<Updated, number> = { applied: 0, duplicate: 0, late: 0 }
+    for (const sourced of input.events) {
+      const { event, record } = sourced
+      const wrongKey = options.fused === undefined ? undefined : keyProblem(event, record)
+      if (wrongKey) {
+        refused.push({ record, rejection: wrongKey })
+        continue
+      }
+      let state = states.get(event.key)
+      const at = Math.max(event.ts, state?.features.time ?? Number.NEGATIVE_INFINITY) as EpochMs
+      if (!state || kernel.isExpired(state.features, at)) {
+        state = { pseudonym: pseudonymOf(options.pseudonymKey, event), features: kernel.empty() }
+        states.set(event.key, state)
+      }
+      const updated = kernel.update(state.features, event)
+      counts[updated]++
+      if (updated === 'duplicate') continue
+      if (updated === 'late') {
+        refused.push({ record, rejection: lateness(event, state.features.time, app) })
+        continue
+      }
+      touched.set(event.key, state)
+      if (mode === 'rebuild') continue
+      const vector = featureSet.newVector()
+      const byEntity = new Map<string, KeyState>([['profile', state.features]])
+      for (const entity of others) {
+        const foreign = input.foreign.of(entity, event)
+        if (foreign) byEntity.set(entity, foreign)
+      }
+      featureSet.vector({ event, states: byEntity, lookups: options.lookups, at: epochMs(state.features.time) }, vector)
+      rows.push({ sourced, vector, pseudonym: state.pseudonym })
+    }
+    for (const outcome of ['applied', 'duplicate', 'late'] as const) {
+      if (counts[outcome] > 0) options.metrics.count('rtml_events_total', [name, outcome], counts[outcome])
+    }
+    const changed = new Map<string, Buffer>()
+    for (const [key, { pseudonym, features }] of touched)
+      changed.set(key, Buffer.concat([pseudonym, kernel.encode(features)]))
+    return { changed, work: { rows, refused, unmapped: input.refused } }
+  }
+
+  return {
+    name,
+    group: groupOf(app, name),
+    topic: options.topic,
+    stateExpireMs: ms(app.events.ttl * EXPIRE_MARGIN + app.events.lateness) as Ms,
+    async prepare(records, mode) {
+      const sourced = await options.events.read(records)
+      const foreign = await options.entities.read(mode === 'live' ? sourced.events : [])
+      return { ...sourced, foreign }
+    },
+    *keys({ events }) {
+      const seen = new Set<string>()
+      for (const { event } of events) {
+        if (seen.has(event.key)) continue
+        seen.add(event.key)
+        yield event.key
+      }
+    },
+    decode: (_key, packed) => ({
+      pseudonym: Buffer.from(packed.subarray(0, PSEUDONYM_BYTES)),
+      features: kernel.decode(packed.subarray(PSEUDONYM_BYTES)),
+    }),
+    compute,
+    outputs: (work) => outputsOf(options, others, samples, work),
+    poison: (record, message) =>
+      deadLetter(record, { code: 'POISON', path: '', message }, options.fused ? topics.deadRaw : topics.deadXdm),
+  }
+}
+
+async function outputsOf(
+  options: ProfileStageOptions,
+  others: readonly string[],
+  samples: SampleBatch | undefined,
+  work: ProfileWork,
+): Promise<NewRecord[]> {
+  const { topics, metrics } = options
+  const outputs: NewRecord[] = []
+  const scores = options.scorer
+    ? await options.scorer.score(work.rows.map(({ sourced, vector }) => ({ event: sourced.event, vector })))
+    : []
+  const processedAt = options.clock.now()
+  const context = { processedAt, featureSetVersion: options.featureSet.version }
+  work.rows.forEach(({ sourced: { event, record, source } }, index) => {
+    const key = Buffer.from(event.key)
+    const headers = traceHeaders(traceOf(record.headers), options.random)
+    const traced = headers ? { headers } : {}
+    const value = encodeScores(
+      profileScores(event, scores[index] ?? [], { ...context, source }),
+      options.schemaIds.scores,
+    )
+    outputs.push({ topic: topics.scores, key, value, ...traced })
+    const needsEvent = others.length > 0 || (options.fused !== undefined && options.app.events.publish)
+    if (!needsEvent) return
+    const encoded = frame(options.schemaIds.events, options.schema.encode(event))
+    if (options.fused !== undefined && options.app.events.publish) {
+      outputs.push({
+        topic: topics.events,
+        key,
+        value: encoded,
+        headers: { [SOURCE_HEADER]: Buffer.from(source), ...headers },
+      })
+    }
+    for (const entity of others) {
+      for (const entityKey of options.featureSet.entities.get(entity)?.keys(event) ?? []) {
+        outputs.push({ topic: topics.entity(entity), key: Buffer.from(entityKey), value: encoded, ...traced })
+      }
+    }
+  })
+  if (samples) outputs.push(...samplesOf(samples, topics.samples, work.rows, scores, processedAt))
+  countScores(metrics, scores)
+  for (const { record, rejection } of work.refused) {
+    metrics.count('rtml_rejected_total', ['profile', rejection.code])
+    outputs.push(deadLetter(record, rejection, topics.deadXdm))
+  }
+  for (const { record, rejection } of work.unmapped) {
+    const isRaw = options.fused !== undefined
+    metrics.count('rtml_rejected_total', [isRaw ? `map.${options.fused}` : 'profile', rejection.code])
+    outputs.push(deadLetter(record, rejection, isRaw ? topics.deadRaw : topics.deadXdm))
+  }
+  return outputs
+}
+
+function sampleLayout({ app, featureSet, scoreOutputs }: ProfileStageOptions): SampleLayout {
+  return { app: app.name, featureSetVersion: featureSet.version, columns: featureSet.columns, scores: scoreOutputs }
+}
+
+/** Rows of one record of samples at most. */
+const SAMPLE_ROWS = 1_024
+
+/** The rows as records of `samples`: one, or more where a record would grow too large. The batch's columns are used again. */
+function samplesOf(
+  batch: SampleBatch,
+  topic: string,
+  rows: readonly Row[],
+  scores: readonly Score[][],
+  processedAt: EpochMs,
+): NewRecord[] {
+  const records: NewRecord[] = []
+  const flush = () => {
+    const partition = rows[0]?.sourced.record.partition
+    records.push({ topic, key: Buffer.from(`${partition}`), value: batch.encode() })
+    batch.clear()
+  }
+  rows.forEach(({ sourced: { event, record }, vector, pseudonym }, index) => {
+    if (batch.isFull) flush()
+    batch.add({
+      eventId: event.id,
+      pseudonym,
+      eventTime: event.ts,
+      processedAt,
+      partition: record.partition,
+      position: record.offset,
+      vector,
+      scores: scores[index] ?? [],
+    })
+  })
+  if (batch.rows > 0) flush()
+  return records
+}
+
+function countScores(metrics: Metrics, scores: readonly Score[][]): void {
+  const counts = new Map<string, { labels: string[]; count: number }>()
+  for (const row of scores) {
+    for (const { model, version, role, fallback } of row) {
+      const id = `${model}\0${version}\0${role}\0${fallback}`
+      const entry = counts.get(id)
+      if (entry) entry.count++
+      else counts.set(id, { labels: [model, version, role, fallback], count: 1 })
+    }
+  }
+  for (const { labels, count } of counts.values()) metrics.count('rtml_scores_total', labels, count)
+}
+
+/** A function of the log, like everything in the state: the same after any replay. */
+function pseudonymOf(key: string, event: XdmEvent): Buffer {
+  return createHmac('sha256', key).update(event.key).update('\0').update(event.id).digest().subarray(0, PSEUDONYM_BYTES)
+}
+
+function keyProblem(event: XdmEvent, record: LogRecord): Rejection | undefined {
+  const key = record.key?.toString()
+  if (key === event.key) return undefined
+  const message =
+    `the record is keyed by ${JSON.stringify(key ?? null)} but maps to ${JSON.stringify(event.key)}; a source with keyedBy: identity ` +
+    'must key its records by <NAMESPACE>:<id>. Set keyedBy: source to have rtml re-key them.'
+  return { code: 'IDENTITY', path: 'identityMap', message }
+}
+
+function lateness(event: XdmEvent, keyTime: number, app: Application): Rejection {
+  const behind = Math.round((keyTime - event.ts) / 1_000)
+  const bound = Math.round(app.events.lateness / 1_000)
+  return {
+    code: 'LATE',
+    path: 'timestamp',
+    message: `${behind} s older than the newest event of ${event.key}; events.lateness allows ${bound} s`,
+  }
+}

@@ -1,0 +1,329 @@
+/**
+ * The one page that wires processors to topics.
+ *
+ *   raw.<source> ─► map.<source> ─► xdm.events ─► profile ─┬─► profile.scores
+ *   raw.<source> (keyed by identity, alone) ───► profile ──┼─► samples
+ *                                                          ├─► <app>.entity.<name> ─► entity.<name>
+ *                                                          └─► dlq.raw, dlq.xdm
+ */
+
+import { RtmlError } from './app/errors.ts'
+import type { Application } from './app/schema.ts'
+import { fusedSource, groupOf, type TopicNames, topicNames } from './app/topics.ts'
+import { type Clock, ms, type Random } from './app/units.ts'
+import type { Engine, TopicSpec } from './engine/ports.ts'
+import { createExpressions, type Expressions } from './expressions/index.ts'
+import { createFeatureSet } from './features/index.ts'
+import type { FeatureSet, LayoutDescriptor } from './features/types.ts'
+import { createMapper, loadMapping, type Mapper, type ReadFile } from './mapper/index.ts'
+import { SCORES_SCHEMA, scoresSubject } from './outputs/index.ts'
+import type { ShardContext } from './runtime/context.ts'
+import { LookupTables } from './runtime/lookup-tables.ts'
+import { retry } from './runtime/retry.ts'
+import { Service } from './runtime/service.ts'
+import type { Stage } from './runtime/stage.ts'
+import { EntityReader } from './runtime/stages/entity-reader.ts'
+import { entityStage } from './runtime/stages/entity-stage.ts'
+import { mappedSource, xdmSource } from './runtime/stages/event-source.ts'
+import { mapStage } from './runtime/stages/map-stage.ts'
+import { profileStage } from './runtime/stages/profile-stage.ts'
+import type { Logger, Metrics } from './runtime/telemetry.ts'
+import {
+  createModelPool,
+  createScorer,
+  type FetchModelOptions,
+  fetchModel,
+  type ModelScorer,
+  RULE_VARIABLES,
+  type ScorerModel,
+  scorerModel,
+  type WorkerPool,
+} from './scorer/index.ts'
+import { composeSchema, type XdmSchema } from './xdm/index.ts'
+
+/** What an application file becomes before anything runs: compiled, and checked against itself. */
+export interface Plan {
+  readonly app: Application
+  readonly topics: TopicNames
+  readonly schema: XdmSchema
+  readonly expressions: Expressions
+  readonly featureSet: FeatureSet
+  readonly mappers: ReadonlyMap<string, Mapper>
+  readonly models: readonly ScorerModel[]
+}
+
+export interface PlanOptions {
+  readonly app: Application
+  readonly readFile: ReadFile
+  readonly models: FetchModelOptions
+  readonly env: (name: string) => string | undefined
+  /** Writer schemas of Avro sources. */
+  readonly schemaById?: (id: number) => Promise<object>
+}
+
+/** Compiles an application. @throws RtmlError CONFIG, MODEL_LOAD */
+export async function planApplication(options: PlanOptions): Promise<Plan> {
+  const { app } = options
+  const schema = composeSchema(app.schema)
+  // Everything here may be replayed, so nothing may depend on when it runs.
+  const expressions = createExpressions({ replayable: true })
+  const featureSet = createFeatureSet(app, expressions)
+  const mappers = new Map<string, Mapper>()
+  for (const [name, source] of Object.entries(app.sources)) {
+    const mapping = await loadMapping(source.mapping, options.readFile)
+    const { schemaById } = options
+    mappers.set(
+      name,
+      createMapper({
+        name,
+        source,
+        mapping,
+        app,
+        schema,
+        expressions,
+        secrets: options.env,
+        ...(schemaById ? { schemaById } : {}),
+      }),
+    )
+  }
+  const models: ScorerModel[] = []
+  for (const [name, definition] of Object.entries(app.models)) {
+    const { bytes, sha256 } = await fetchModel(definition, options.models)
+    const rule =
+      typeof definition.fallback === 'object' && 'rule' in definition.fallback ? definition.fallback.rule : undefined
+    models.push(
+      scorerModel(name, definition, {
+        bytes,
+        sha256,
+        when: definition.when === undefined ? undefined : expressions.compile(definition.when),
+        rule: rule === undefined ? undefined : expressions.compile(rule, { variables: [...RULE_VARIABLES] }),
+        place: `models.${name}`,
+      }),
+    )
+  }
+  return { app, topics: topicNames(app), schema, expressions, featureSet, mappers, models }
+}
+
+/** Topics that an application reads and writes. */
+export function topicSpecs(app: Application): TopicSpec[] {
+  const topics = topicNames(app)
+  const { partitions, outputs } = app
+  const fused = fusedSource(app)
+  const kept = (topic: string, retention: number, count = partitions): TopicSpec => ({
+    topic,
+    partitions: count,
+    cleanup: 'delete',
+    retentionMs: ms(retention),
+  })
+  const DAY = 86_400_000
+  return [
+    ...Object.keys(app.sources).map((source) => kept(topics.raw(source), 7 * DAY)),
+    ...(fused === undefined || app.events.publish ? [kept(topics.events, 30 * DAY)] : []),
+    ...Object.entries(app.entities).map(([name, entity]) =>
+      kept(topics.entity(name), 30 * DAY, entity.partitions ?? partitions),
+    ),
+    ...Object.keys(app.lookups).map(
+      (name): TopicSpec => ({ topic: topics.lookup(name), partitions: 1, cleanup: 'compact' }),
+    ),
+    { topic: topics.scores, partitions, cleanup: 'compact+delete', retentionMs: ms(90 * DAY) },
+    kept(topics.samples, outputs.samples.retention),
+    kept(topics.deadRaw, outputs.deadLetters.retention),
+    kept(topics.deadXdm, outputs.deadLetters.retention),
+    { topic: topics.snapshots, partitions, cleanup: 'compact+delete', retentionMs: ms(app.events.ttl * 2) },
+  ]
+}
+
+export interface RunOptions extends PlanOptions {
+  readonly engine: Engine
+  readonly clock: Clock
+  readonly random: Random
+  readonly hrtime: () => number
+  readonly metrics: Metrics
+  readonly logger: Logger
+  /** Ends the wait for dependencies that are away. */
+  readonly signal: AbortSignal
+}
+
+/** An application that runs. */
+export interface RunningApplication extends AsyncDisposable {
+  readonly plan: Plan
+  readonly engine: Engine
+  readonly service: Service
+  readonly scorer: ModelScorer | undefined
+  readonly context: ShardContext
+}
+
+/**
+ * Plans the application, prepares topics and schemas, and joins the groups. Waits for dependencies that are away.
+ * @throws RtmlError CONFIG, MODEL_LOAD, MODEL_INPUT, TOPIC_SETTING, PARTITIONS_CHANGED; Stopped when `signal` aborts
+ */
+export async function runApplication(options: RunOptions): Promise<RunningApplication> {
+  const { engine, clock, random, metrics, logger, signal, app } = options
+  await using cleanUp = new AsyncDisposableStack()
+  const context = shardContext(options)
+  const wait = <T>(operation: () => Promise<T>) => retry(context, signal, operation)
+  const plan = await planApplication({ ...options, schemaById: (id) => engine.registry.schema(id) })
+  const { topics, schema, featureSet } = plan
+
+  await wait(() => prepareTopics(engine, app, logger))
+  const schemaIds = {
+    events: await wait(() => engine.registry.register(`${topics.events}-value`, schema.avroSchema)),
+    scores: await wait(() => engine.registry.register(scoresSubject(topics.scores), SCORES_SCHEMA)),
+  }
+  await wait(() => exchangeLayouts(engine, app, featureSet))
+
+  const pool: WorkerPool | undefined = plan.models.length > 0 ? await createModelPool({}) : undefined
+  if (pool) cleanUp.use(pool)
+  const scorer = pool && (await createScorer({ plan: { models: plan.models }, featureSet, pool, clock }))
+  if (scorer) cleanUp.use(scorer)
+  for (const model of plan.models) metrics.gauge('rtml_model_info', [model.name, model.version, model.role], 1)
+  const lookups = await wait(() =>
+    LookupTables.open(app.lookups, engine.log, (topic) => `${app.topicPrefix}${topic}`, context),
+  )
+  cleanUp.use(lookups)
+
+  const partitionsOf = new Map<string, number>()
+  for (const name of Object.keys(app.entities)) {
+    partitionsOf.set(name, (await wait(() => engine.log.bounds(topics.entity(name)))).length)
+  }
+  const entities = new EntityReader({
+    app,
+    topics,
+    featureSet,
+    store: engine.store,
+    clock,
+    partitions: (entity) => partitionsOf.get(entity) ?? app.partitions,
+  })
+  const xdmEvents = xdmSource(schema, schemaIds.events, (id) => engine.registry.schema(id))
+  const fused = fusedSource(app)
+  const mapped = (source: string) => mappedSource(plan.mappers.get(source)!, metrics)
+  const stages: Stage[] = []
+  if (fused === undefined) {
+    for (const source of Object.keys(app.sources)) {
+      stages.push(
+        erase(
+          mapStage({
+            app,
+            topics,
+            source,
+            events: mapped(source),
+            schema,
+            schemaId: schemaIds.events,
+            metrics,
+            random,
+          }),
+        ),
+      )
+    }
+  }
+  stages.push(
+    erase(
+      profileStage({
+        app,
+        topics,
+        topic: fused === undefined ? topics.events : topics.raw(fused),
+        fused,
+        events: fused === undefined ? xdmEvents : mapped(fused),
+        schema,
+        schemaIds,
+        featureSet,
+        scorer,
+        scoreOutputs: plan.models.flatMap((model) =>
+          Object.keys(model.outputs).map((output) => ({ model: model.name, output })),
+        ),
+        entities,
+        lookups,
+        clock,
+        random,
+        metrics,
+        pseudonymKey: options.env('RTML_PSEUDONYM_KEY') ?? app.name,
+      }),
+    ),
+  )
+  for (const kernel of featureSet.entities.values()) {
+    if (kernel.entity !== 'profile')
+      stages.push(erase(entityStage({ app, topics, kernel, events: xdmEvents, metrics })))
+  }
+
+  await wait(() => checkPartitions(engine, stages))
+  const service = new Service(context, stages)
+  cleanUp.use(service)
+  await service.open()
+  const rest = cleanUp.move()
+  return { plan, engine, service, scorer, context, [Symbol.asyncDispose]: () => rest.disposeAsync() }
+}
+
+/** Stages of different state types stand in one list; each is only ever used with what it made itself. */
+const erase = <P, S, W>(stage: Stage<P, S, W>): Stage => stage as unknown as Stage
+
+function shardContext(options: RunOptions): ShardContext {
+  const { app, engine, clock, random, hrtime, metrics, logger } = options
+  const isAtomic = engine.name === 'embedded'
+  return {
+    clock,
+    random,
+    hrtime,
+    metrics,
+    logger,
+    log: engine.log,
+    store: engine.store,
+    isAtomic,
+    options: {
+      delivery: app.delivery,
+      maxBatchEvents: app.batch.maxEvents,
+      pipelineDepth: 4,
+      publishEveryMs: app.batch.publishEvery,
+      maxOutboxBytes: app.batch.maxOutboxBytes,
+      maxCachedStates: 50_000,
+      snapshot: isAtomic
+        ? undefined
+        : { topic: topicNames(app).snapshots, everyMs: ms(60_000), maxBytes: 64 * 1024 * 1024 },
+      storeCheckEveryMs: ms(1_000),
+      fencedPauseMs: ms(5_000),
+    },
+  }
+}
+
+/** @throws RtmlError TOPIC_SETTING */
+async function prepareTopics(engine: Engine, app: Application, logger: Logger): Promise<void> {
+  const raw = new Set(Object.keys(app.sources).map(topicNames(app).raw))
+  const problems = await engine.log.ensureTopics(topicSpecs(app))
+  for (const { topic, setting, wanted, found, fatal } of problems) {
+    const text = `${topic}: ${setting} is ${found}, wanted ${wanted}`
+    // Producers decide how many partitions a raw topic has; what matters is that it stays so (PARTITIONS_CHANGED).
+    if (fatal && !(raw.has(topic) && setting === 'partitions')) {
+      throw new RtmlError('TOPIC_SETTING', `${text}. Change the topic, or the application file.`, { place: topic })
+    }
+    logger.warn({ topic, setting, wanted, found }, 'topic setting differs')
+  }
+}
+
+/** A keyed stage's states are cut by partition: a changed count would put keys on other shards. @throws RtmlError PARTITIONS_CHANGED */
+async function checkPartitions(engine: Engine, stages: readonly Stage[]): Promise<void> {
+  for (const stage of stages) {
+    if (stage.stateExpireMs === undefined) continue
+    const count = (await engine.log.bounds(stage.topic)).length
+    const name = `partitions:${stage.group}`
+    const known = (await engine.store.note(name))?.toString()
+    if (known === undefined) await engine.store.setNote(name, Buffer.from(String(count)))
+    else if (Number(known) !== count) {
+      throw new RtmlError(
+        'PARTITIONS_CHANGED',
+        `the topic has ${count} partitions, its states are cut for ${known}: keys would look for their state on other shards. ` +
+          `Go back to ${known} partitions, or stop all workers and run: rtml reshard`,
+        { place: stage.topic },
+      )
+    }
+  }
+}
+
+/** Makes older layouts known to the kernels, and this version's layouts known to later ones, before anything is written with them. */
+async function exchangeLayouts(engine: Engine, app: Application, featureSet: FeatureSet): Promise<void> {
+  for (const kernel of featureSet.entities.values()) {
+    const name = `layouts:${groupOf(app, kernel.entity)}`
+    const known = JSON.parse((await engine.store.note(name))?.toString() ?? '[]') as LayoutDescriptor[]
+    for (const descriptor of known) if (descriptor.id !== kernel.layout.id) kernel.addLayout(descriptor)
+    if (known.some(({ id }) => id === kernel.layout.id)) continue
+    await engine.store.setNote(name, Buffer.from(JSON.stringify([...known, kernel.layout])))
+  }
+}
