@@ -63,6 +63,8 @@ interface Committed {
  * which is also how long another process waits for the write lock beside the flush.
  */
 const ENTRIES_PER_COMMIT = 2_000
+/** Writes that may wait for a commit: callers hold back far earlier, by awaiting theirs. */
+const QUEUED_OPERATIONS = 100_000
 const ROOM_CHECK_MS = 1_000
 
 /**
@@ -134,6 +136,10 @@ export class Environment {
    */
   write<T>(code: Code, op: (write: LogWrite) => T, { entries = 1, frees = false }: WriteOptions = {}): Promise<T> {
     if (this.#closed) return Promise.reject(new RtmlError(code, 'the engine is closed', { place: this.dir }))
+    if (this.#queue.length >= QUEUED_OPERATIONS) {
+      const message = `${QUEUED_OPERATIONS} writes wait already. Send fewer at the same time.`
+      return Promise.reject(new RtmlError(code, message, { place: this.dir }))
+    }
     return new Promise<T>((resolve, reject) => {
       this.#queue.push({ code, entries, frees, run: op, resolve: resolve as (value: unknown) => void, reject })
       if (!this.#committing) void this.#commitAll()
@@ -168,12 +174,13 @@ export class Environment {
       while (this.#queue.length > 0) {
         const ops = this.#queue.splice(0, commitLength(this.#queue))
         const noRoom = await this.#noRoom().catch((error: Error) => error)
-        if (noRoom)
-          await this.#refuse(
-            ops.filter((op) => !op.frees),
-            noRoom,
-          )
-        await this.#commitOrRetry(noRoom ? ops.filter((op) => op.frees) : ops)
+        if (noRoom === undefined) {
+          await this.#commitOrRetry(ops)
+        } else {
+          const [freeing, others] = [ops.filter((op) => op.frees), ops.filter((op) => !op.frees)]
+          await this.#refuse(others, noRoom)
+          await this.#commitOrRetry(freeing)
+        }
       }
     } finally {
       this.#committing = false
@@ -217,25 +224,31 @@ export class Environment {
     const { maxBytes, minDiskFreeBytes } = this.#limits
     const used = this.size().usedBytes
     if (used > maxBytes) {
-      return new Error(
+      return new NoRoom(
         `${used} bytes are used of the ${maxBytes} that are allowed. Shorten retention or allow more; writing goes on by itself when there is room.`,
       )
     }
     const { bavail, bsize } = await statfs(this.dir)
     if (bavail * bsize >= minDiskFreeBytes) return undefined
-    return new Error(
+    return new NoRoom(
       `the disk has only ${bavail * bsize} bytes left. Free some space; writing goes on by itself when there is room.`,
     )
   }
 
   async #explain(code: Code, error: Error): Promise<Error> {
-    if (error instanceof RtmlError) return error
+    if (!isDiskError(error)) return error
     const name = DEPENDENCY[code] ?? 'log'
     if (!this.down.has(name)) this.down.set(name, this.clock.now())
     const reason = await reasonOf(error)
     return new RtmlError(code, `cannot write: ${reason}`, { place: this.dir, cause: error })
   }
 }
+
+class NoRoom extends Error {}
+
+/** Told apart from a bug, which must not be retried: errors of LMDB and of the file system have a code. */
+const isDiskError = (error: Error): boolean =>
+  error instanceof NoRoom || 'commitError' in error || (!(error instanceof RtmlError) && 'code' in error)
 
 function commitLength(queue: readonly Op[]): number {
   let length = 0

@@ -140,6 +140,29 @@ describe('embedded engine', () => {
     })
   })
 
+  describe('writes at the same time', () => {
+    it('lets only the one fail that is wrong', async () => {
+      await create()
+      const { epoch } = await engine.store.own(SHARD)
+      const states = new Map([
+        ['a', Buffer.from('fine')],
+        ['b', undefined as unknown as Buffer],
+      ])
+      const wrong = { from: offset(0), to: offset(1), outputs: [], states }
+      const outcomes = await Promise.allSettled([
+        append(['a', '1']),
+        engine.store.apply(SHARD, epoch, wrong),
+        append(['b', '2']),
+        engine.store.setNote('note', Buffer.from('x')),
+      ])
+      expect(outcomes.map((outcome) => outcome.status)).toEqual(['fulfilled', 'rejected', 'fulfilled', 'fulfilled'])
+      expect((outcomes[1] as PromiseRejectedResult).reason).not.toHaveProperty('code')
+      expect(await texts()).toEqual(['1', '2'])
+      expect((await engine.store.own(SHARD)).position).toBeUndefined()
+      expect([...engine.down()]).toEqual([])
+    })
+  })
+
   describe('groups', () => {
     it('reports a subscriber that throws, and stops delivering to it', async () => {
       await create()
