@@ -110,7 +110,7 @@ function tokenize(pattern: string, start: number, depth: number): { tokens: Toke
       let end = at
       while (pattern[end] === letter) end++
       checkLetter(pattern, letter)
-      tokens.push({ kind: 'field', letter, count: end - at, adjacent: isNumericAt(pattern, end) })
+      tokens.push({ kind: 'field', letter, count: end - at, adjacent: isExact(tokens.at(-1), pattern, at, end) })
       at = end
     } else {
       literal(letter)
@@ -139,7 +139,13 @@ function checkLetter(pattern: string, letter: string): void {
   )
 }
 
-/** Whether a number follows without anything between: then a field takes exactly its count of digits (`yyyyMMdd`). */
+/** Numbers without anything between take exactly their count of digits (`yyyyMMdd`); only a last single letter may vary (`yyyyM`). */
+function isExact(before: Token | undefined, pattern: string, start: number, end: number): boolean {
+  if (!isNumericAt(pattern, start)) return false
+  if (isNumericAt(pattern, end)) return true
+  return end - start > 1 && before?.kind === 'field' && isNumericAt(before.letter.repeat(before.count), 0)
+}
+
 function isNumericAt(pattern: string, at: number): boolean {
   const letter = pattern[at]
   if (letter === undefined || !'YywWDdFuHkKhmsSMLQq'.includes(letter)) return false
