@@ -248,7 +248,8 @@ function compileRule(
   context: CompileContext,
   policies: Map<string, Rule>,
 ): Rule {
-  const adapt = path === `${context.tenant}.payload` ? payloadText : compileAdapt(type, context.adapt)
+  const plain = path === `${context.tenant}.payload` ? payloadText : compileAdapt(type, context.adapt)
+  const adapt = type.kind === 'number' && /[*/+-]/.test(definition.from ?? '') ? withoutNoise(plain) : plain
   const constant = (given: unknown, where: string): unknown => {
     const adapted = given == null ? undefined : adapt(given)
     if (adapted instanceof Misfit) throw configError(context, `${place}.${where}`, adapted.message)
@@ -329,9 +330,15 @@ function compileEach(
   }
 }
 
-/** What isn't understood is kept as JSON text, whatever it is. */
+/** What isn't understood is kept as JSON text, whatever it is; bytes as Base64. */
 const payloadText: Adapt = (value) =>
-  value == null ? undefined : typeof value === 'string' ? value : JSON.stringify(value)
+  value == null ? undefined : JSON.stringify(Buffer.isBuffer(value) ? value.toString('base64') : value)
+
+/** 3 × 0.1 is 0.30000000000000004 in binary; 15 digits are all that a double's decimal form is good for. */
+const withoutNoise =
+  (adapt: Adapt): Adapt =>
+  (value) =>
+    adapt(typeof value === 'number' && !Number.isInteger(value) ? Number(value.toPrecision(15)) : value)
 
 // ---- per event
 

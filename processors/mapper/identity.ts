@@ -78,6 +78,8 @@ export function identify(mapped: unknown, policy: IdentityPolicy): Identified {
       continue
     }
     for (const entry of list as unknown[]) {
+      // trackers write "" for a visitor who isn't known: nothing is lost with it
+      if (isObject(entry) && (entry['id'] === '' || entry['id'] == null)) continue
       const id = isObject(entry) ? normalizeId(namespace, entry['id']) : undefined
       if (id === undefined) {
         lost.push(namespace)
