@@ -19,7 +19,7 @@ export function positionIn(words: readonly string[], word: string): number {
 
 /**
  * A text as the number that states keep and vectors show.
- * vocabulary, onehot: position + 1, 0 = unknown; hash: murmur3(UTF-8, seed 0) mod buckets, of the whole text
+ * vocabulary, onehot: position + 1, 0 = unknown; hash: murmur3(UTF-8, seed 0) mod buckets
  */
 export function encodedCode(encode: EncodeDefinition, text: string): number {
   if ('hash' in encode) return murmur3(text) % encode.hash

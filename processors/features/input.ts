@@ -33,7 +33,7 @@ export function newInput(): Input {
  * - text: a text, cut at 256 bytes; numbers and booleans as JSON writes them
  * - code: a text, as the number that `encode` gives it: one byte instead of the text
  * - texts: a text, or a list of which each element counts; `only`: other texts are no match
- * - hashes: as texts, by hash
+ * - hashes: as texts, by the hash of the whole text
  */
 export type Reading =
   | { readonly as: 'none' | 'number' | 'truth' | 'text' | 'hashes' }
@@ -51,13 +51,13 @@ export function readValue(reading: Reading, value: unknown, input: Input): boole
     case 'truth':
       return value !== false && readNumber(value, input)
     case 'text': {
-      const text = textOf(value)
+      const text = keptTextOf(value)
       if (text === undefined) return false
-      input.text = boundText(text)
+      input.text = text
       return true
     }
     case 'code': {
-      const text = textOf(value)
+      const text = keptTextOf(value)
       if (text === undefined) return false
       input.number = encodedCode(reading.encode, text)
       return true
@@ -85,12 +85,18 @@ export function numberOf(value: unknown): number {
   return Number.NaN
 }
 
-/** A text, or a finite number or a boolean as JSON writes it; undefined for everything else. */
+/** A whole text, or a finite number or a boolean as JSON writes it; undefined for everything else. */
 export function textOf(value: unknown): string | undefined {
   if (typeof value === 'string') return value
   if (typeof value === 'number') return Number.isFinite(value) ? String(value) : undefined
   if (typeof value === 'boolean' || typeof value === 'bigint') return String(value)
   return undefined
+}
+
+/** A text as states keep it: cut at 256 bytes, before anything is done with it. */
+export function keptTextOf(value: unknown): string | undefined {
+  const text = textOf(value)
+  return text === undefined ? undefined : boundText(text)
 }
 
 function readTexts(value: unknown, only: readonly string[] | undefined, input: Input): boolean {
@@ -103,9 +109,9 @@ function readTexts(value: unknown, only: readonly string[] | undefined, input: I
 }
 
 function addText(value: unknown, only: readonly string[] | undefined, input: Input): void {
-  const text = textOf(value)
+  const text = keptTextOf(value)
   if (text === undefined || (only !== undefined && positionIn(only, text) < 0)) return
-  input.texts[input.size++] = boundText(text)
+  input.texts[input.size++] = text
 }
 
 function readHashes(value: unknown, input: Input): boolean {

@@ -1,5 +1,6 @@
 import type { XdmEvent } from '../app/event.ts'
 import type { EpochMs } from '../app/units.ts'
+import { dropFirst } from './aggregates/aggregate.ts'
 import { INTEGER_MAX } from './bytes.ts'
 import type { Evaluator } from './evaluator.ts'
 import { hash48, SEED, tieOf } from './hash.ts'
@@ -94,7 +95,7 @@ export class Kernel implements EntityKernel {
     if (ts > state.time) {
       if (ts - state.time > rules.ttlMs) forget(state, this.#shape.tracks)
       state.time = ts
-      this.#prune(state)
+      if (ts >= state.quietUntil) this.#prune(state)
     }
     if (rules.dedupIds > 0) this.#remember(state, id, ts)
     this.#add(state, event, ts, tieOf(id))
@@ -117,30 +118,45 @@ export class Kernel implements EntityKernel {
       if (!evaluator.test(track.where)) continue
       if (!readValue(track.reading, track.value < 0 ? null : evaluator.value(track.value), input)) continue
       if (track.amount >= 0 && !readValue(AMOUNT, evaluator.value(track.amount), input)) continue
-      addToTrack(track, state.tracks[i]!, input, state.time)
+      const expiry = addToTrack(track, state.tracks[i]!, input, state.time, this.#rules.latenessMs)
+      if (expiry < state.quietUntil) state.quietUntil = expiry
     }
   }
 
+  /** Forgets what the key's time has left behind. Most events find nothing to forget, so the next time is remembered. */
   #prune(state: State): void {
     const { tracks } = this.#shape
+    const { time } = state
+    let next = Number.POSITIVE_INFINITY
     for (let i = 0; i < tracks.length; i++) {
-      pruneTrack(tracks[i]!, state.tracks[i]!, state.time, this.#rules.latenessMs)
+      const until = pruneTrack(tracks[i]!, state.tracks[i]!, time, this.#rules.latenessMs)
+      if (until < next) next = until
     }
     const { ringSteps, ringHashes } = state
-    const oldest = Math.floor((state.time - this.#rules.dedupWindowMs) / this.#shape.ringStep)
     let kept = 0
     for (let i = 0; i < ringSteps.length; i++) {
-      if (ringSteps[i]! < oldest) continue
-      ringSteps[kept] = ringSteps[i]!
+      const step = ringSteps[i]!
+      const expiry = this.#ringExpiry(step)
+      if (time >= expiry) continue
+      if (expiry < next) next = expiry
+      ringSteps[kept] = step
       ringHashes[kept++] = ringHashes[i]!
     }
     ringSteps.length = kept
     ringHashes.length = kept
+    state.quietUntil = next
+  }
+
+  /** First time of the key at which an id of this step is older than the dedup window. */
+  #ringExpiry(step: number): number {
+    return (step + 1) * this.#shape.ringStep + this.#rules.dedupWindowMs
   }
 
   #remember(state: State, id: number, ts: number): void {
     const step = Math.floor(ts / this.#shape.ringStep)
-    if (step < Math.floor((state.time - this.#rules.dedupWindowMs) / this.#shape.ringStep)) return
+    const expiry = this.#ringExpiry(step)
+    if (state.time >= expiry) return
+    if (expiry < state.quietUntil) state.quietUntil = expiry
     state.ringHashes.push(id)
     state.ringSteps.push(step)
     this.#trimRing(state)
@@ -149,10 +165,8 @@ export class Kernel implements EntityKernel {
   #trimRing(state: State): void {
     const over = state.ringHashes.length - this.#rules.dedupIds
     if (over <= 0) return
-    state.ringHashes.copyWithin(0, over)
-    state.ringHashes.length -= over
-    state.ringSteps.copyWithin(0, over)
-    state.ringSteps.length -= over
+    dropFirst(state.ringHashes, over)
+    dropFirst(state.ringSteps, over)
   }
 }
 

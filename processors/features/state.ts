@@ -10,8 +10,17 @@ export class State implements KeyState {
   readonly ringHashes: number[] = []
   readonly ringSteps: number[] = []
   readonly tracks: TrackState[]
+  /** No part of the state: until this time there is nothing to forget. */
+  #quietUntil = Number.NEGATIVE_INFINITY
   constructor(tracks: readonly TrackShape[]) {
-    this.tracks = tracks.map(newTrackState)
+    this.tracks = []
+    for (let i = 0; i < tracks.length; i++) this.tracks.push(newTrackState(tracks[i]!))
+  }
+  get quietUntil(): number {
+    return this.#quietUntil
+  }
+  set quietUntil(time: number) {
+    this.#quietUntil = time
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Aggregate } from './aggregates/aggregate.ts'
+import { type Aggregate, dropFirst, insertAt } from './aggregates/aggregate.ts'
 import type { ByteReader, ByteWriter } from './bytes.ts'
 import { corrupt } from './bytes.ts'
 import type { Input, Reading } from './input.ts'
@@ -17,7 +17,7 @@ export interface TrackState {
   newest: number
   /** Pane numbers, ascending. Session windows: first instants. */
   readonly panes: number[]
-  /** Session windows: last instants. Empty otherwise. */
+  /** Session windows: last instants. Otherwise one shared empty list. */
   readonly ends: number[]
   readonly columns: unknown[]
 }
@@ -41,23 +41,28 @@ export interface Track extends TrackShape {
   readonly reading: Reading
 }
 
+const NO_ENDS: number[] = []
+
 export function newTrackState(track: TrackShape): TrackState {
-  return {
-    newest: Number.NEGATIVE_INFINITY,
-    panes: [],
-    ends: [],
-    columns: track.aggregates.map((aggregate) => aggregate.newColumn()),
-  }
+  const { aggregates, window } = track
+  const columns: unknown[] = []
+  for (let i = 0; i < aggregates.length; i++) columns.push(aggregates[i]!.newColumn())
+  return { newest: Number.NEGATIVE_INFINITY, panes: [], ends: window.type === 'session' ? [] : NO_ENDS, columns }
 }
 
-/** @param time the key's time, event included */
-export function addToTrack(track: Track, state: TrackState, input: Input, time: number): void {
+/**
+ * Adds an event that the filter lets through and whose value has been read.
+ * @param time the key's time, event included
+ * @returns when the event's pane can be forgotten
+ */
+export function addToTrack(track: Track, state: TrackState, input: Input, time: number, lateness: number): number {
   if (input.ts > state.newest) state.newest = input.ts
-  if (track.aggregates.length === 0) return
-  const { window } = track
+  const { aggregates, window } = track
+  if (aggregates.length === 0) return Number.POSITIVE_INFINITY
   const pane = window.type === 'session' ? sessionFor(track, state, input.ts) : paneFor(track, state, input.ts, time)
-  if (pane < 0) return
-  for (let i = 0; i < track.aggregates.length; i++) track.aggregates[i]!.add(state.columns[i], pane, input)
+  if (pane < 0) return Number.POSITIVE_INFINITY
+  for (let i = 0; i < aggregates.length; i++) aggregates[i]!.add(state.columns[i], pane, input)
+  return expiryOf(window, state, pane, lateness)
 }
 
 /** Place of the event's pane, opened when it is new; −1 when no window can read it any more. */
@@ -73,9 +78,7 @@ function paneFor(track: Track, state: TrackState, ts: number, time: number): num
 }
 
 function openPane(track: TrackShape, state: TrackState, at: number, pane: number): void {
-  const { panes } = state
-  if (at === panes.length) panes.push(pane)
-  else panes.splice(at, 0, pane)
+  insertAt(state.panes, at, pane)
   for (let i = 0; i < track.aggregates.length; i++) track.aggregates[i]!.open(state.columns[i], at)
 }
 
@@ -102,7 +105,7 @@ function sessionFor(track: Track, state: TrackState, ts: number): number {
     starts[at] = ts
     return at
   }
-  ends.splice(at, 0, ts)
+  insertAt(ends, at, ts)
   openPane(track, state, at, ts)
   return at
 }
@@ -110,25 +113,26 @@ function sessionFor(track: Track, state: TrackState, ts: number): number {
 /**
  * Forgets panes that nothing can read again, because the key's time never goes back: those before the window, and
  * sessions that are over and that no event inside the lateness bound can reach.
+ * @returns the first time at which there will be more to forget
  */
-export function pruneTrack(track: TrackShape, state: TrackState, time: number, lateness: number): void {
-  const { window } = track
+export function pruneTrack(track: TrackShape, state: TrackState, time: number, lateness: number): number {
   const { panes, ends } = state
   let gone = 0
-  if (window.type === 'session') {
-    const earliest = time - lateness - window.gap
-    while (gone < ends.length && ends[gone]! < earliest) gone++
-    if (gone === 0) return
-    ends.splice(0, gone)
-  } else {
-    if (panes.length === 0) return
-    const first = firstPane(window, time)
-    while (gone < panes.length && panes[gone]! < first) gone++
-    if (gone === 0) return
+  while (gone < panes.length && time >= expiryOf(track.window, state, gone, lateness)) gone++
+  if (gone > 0) {
+    if (track.window.type === 'session') dropFirst(ends, gone)
+    dropFirst(panes, gone)
+    for (let i = 0; i < track.aggregates.length; i++) track.aggregates[i]!.drop(state.columns[i], gone)
   }
-  panes.copyWithin(0, gone)
-  panes.length -= gone
-  for (let i = 0; i < track.aggregates.length; i++) track.aggregates[i]!.drop(state.columns[i], gone)
+  return panes.length === 0 ? Number.POSITIVE_INFINITY : expiryOf(track.window, state, 0, lateness)
+}
+
+/** First time of the key at which a pane can't be read or reached any more. */
+function expiryOf(window: Window, state: TrackState, at: number, lateness: number): number {
+  if (window.type === 'session') return state.ends[at]! + lateness + window.gap + 1
+  // floor((time − length) / hop) > pane, solved for time. A tumbling window reads no pane but its own.
+  if (window.type === 'sliding') return (state.panes[at]! + 1) * window.hop + window.length
+  return window.type === 'tumbling' ? (state.panes[at]! + 1) * window.hop : Number.POSITIVE_INFINITY
 }
 
 /** First place in `panes` that a window ending at `at` reads; the last is always `panes.length`. */

@@ -24,22 +24,31 @@ export interface Aggregate<C = unknown> {
   decode(column: C, reader: ByteReader, time: number): void
 }
 
+// Plain loops: on arrays of a dozen elements they are several times faster than splice and copyWithin, which end in
+// generic native code.
+
 /** Makes room for `width` zeros at pane `at`; almost always at the end. */
 export function openNumbers(column: number[], at: number, width: number): void {
   const from = at * width
   for (let i = 0; i < width; i++) column.push(0)
-  if (from + width === column.length) return
-  column.copyWithin(from + width, from, column.length - width)
-  column.fill(0, from, from + width)
-}
-
-export function dropFirst(column: unknown[], count: number): void {
-  column.copyWithin(0, count)
-  column.length -= count
+  for (let i = column.length - 1; i >= from + width; i--) column[i] = column[i - width]!
+  for (let i = from; i < from + width; i++) column[i] = 0
 }
 
 /** Removes `width` numbers of pane `at`. */
 export function closeNumbers(column: number[], at: number, width: number): void {
-  column.copyWithin(at * width, (at + 1) * width)
+  for (let i = (at + 1) * width; i < column.length; i++) column[i - width] = column[i]!
   column.length -= width
+}
+
+export function insertAt<T>(list: T[], at: number, value: T): void {
+  list.push(value)
+  for (let i = list.length - 1; i > at; i--) list[i] = list[i - 1]!
+  list[at] = value
+}
+
+/** Removes the first `count` elements. */
+export function dropFirst(list: unknown[], count: number): void {
+  for (let i = count; i < list.length; i++) list[i - count] = list[i]
+  list.length -= count
 }

@@ -1,7 +1,7 @@
 import type { ByteReader, ByteWriter } from '../bytes.ts'
 import { corrupt } from '../bytes.ts'
 import type { Input } from '../input.ts'
-import { type Aggregate, dropFirst } from './aggregate.ts'
+import { type Aggregate, dropFirst, insertAt } from './aggregate.ts'
 
 /** Bits of a value's hash (see `hash48`). */
 const HASH_BITS = 48
@@ -14,53 +14,125 @@ interface Registers {
   table: Uint8Array | undefined
 }
 
+/** Above this many entries in its lists, or with a table, a column keeps the union of its panes ready. */
+const UNION_FROM = 64
+
+/** Maximum of several panes' registers, with what an estimate needs counted on the way. */
+class Union {
+  readonly registers: Uint8Array
+  /** How many registers have each rank; the empty ones have rank 0. */
+  readonly counts: number[]
+  readonly #precision: number
+  constructor(precision: number) {
+    this.#precision = precision
+    this.registers = new Uint8Array(2 ** precision)
+    this.counts = new Array<number>(HASH_BITS - precision + 2).fill(0)
+    this.clear()
+  }
+  clear(): void {
+    this.registers.fill(0)
+    this.counts.fill(0)
+    this.counts[0] = this.registers.length
+  }
+  include(index: number, rank: number): void {
+    const known = this.registers[index]!
+    if (rank <= known) return
+    this.registers[index] = rank
+    this.counts[known]!--
+    this.counts[rank]!++
+  }
+  includePane({ list, table }: Registers): void {
+    for (let i = 0; i < list.length; i++) this.include(list[i]! >>> 6, list[i]! & (RANKS - 1))
+    if (table !== undefined) for (let i = 0; i < table.length; i++) this.include(i, table[i]!)
+  }
+  /**
+   * Up to 2m values (where it is the better of the two): linear counting, m · ln(m / empty), rounded to a whole number.
+   * Above: Ertl's improved estimate.
+   */
+  estimate(): number {
+    const m = this.registers.length
+    const empty = this.counts[0]!
+    if (empty > m * Math.exp(-2)) return Math.round(m * Math.log(m / empty))
+    const rankMax = HASH_BITS - this.#precision + 1
+    let z = m * tau(1 - this.counts[rankMax]! / m)
+    for (let k = rankMax - 1; k >= 1; k--) z = 0.5 * (z + this.counts[k]!)
+    z += m * sigma(empty / m)
+    return (m * m) / (2 * Math.LN2) / z
+  }
+}
+
+/** Panes of one track. The union is a cache: it is no part of the state, and is made again when it is needed. */
+class RegistersColumn {
+  readonly panes: Registers[] = []
+  #union: Union | undefined
+  get union(): Union | undefined {
+    return this.#union
+  }
+  set union(union: Union | undefined) {
+    this.#union = union
+  }
+  isLarge(): boolean {
+    let entries = 0
+    for (let i = 0; i < this.panes.length; i++) {
+      if (this.panes[i]!.table !== undefined) return true
+      entries += this.panes[i]!.list.length
+    }
+    return entries > UNION_FROM
+  }
+}
+
 /**
  * HyperLogLog: how many different values, with m = 2^precision registers; standard error 1.04 / √m.
  * Register and rank come from the 48-bit hash of the value; panes merge by maximum, so order never matters.
- * Column: one `Registers` a pane.
+ * Column: one `Registers` a pane. Keys with many values keep the union of their panes: merging thirteen panes of 1,024
+ * registers for every event cost 4 µs.
  * Sources: Flajolet et al. 2007; Ertl 2017 (arXiv 1702.01284), algorithm 6, for the estimate without bias tables.
  */
-export class Distinct implements Aggregate<Registers[]> {
+export class Distinct implements Aggregate<RegistersColumn> {
   readonly id: string
   readonly #precision: number
   readonly #registers: number
   readonly #rankMax: number
   readonly #listMax: number
-  readonly #fold: Uint8Array
+  readonly #scratch: Union
   constructor(precision: number) {
     this.id = `distinct:${precision}`
     this.#precision = precision
     this.#registers = 2 ** precision
     this.#rankMax = HASH_BITS - precision + 1
     this.#listMax = this.#registers / 4
-    this.#fold = new Uint8Array(this.#registers)
+    this.#scratch = new Union(precision)
   }
-  newColumn(): Registers[] {
-    return []
+  newColumn(): RegistersColumn {
+    return new RegistersColumn()
   }
-  open(column: Registers[], at: number): void {
-    column.splice(at, 0, { list: [], table: undefined })
+  open({ panes }: RegistersColumn, at: number): void {
+    insertAt(panes, at, { list: [], table: undefined })
   }
-  drop(column: Registers[], count: number): void {
-    dropFirst(column, count)
+  drop(column: RegistersColumn, count: number): void {
+    dropFirst(column.panes, count)
+    column.union = undefined
   }
-  join(column: Registers[], at: number): void {
-    const into = column[at]!
-    const from = column[at + 1]!
-    if (from.table !== undefined) {
-      for (let i = 0; i < from.table.length; i++) if (from.table[i]! > 0) this.#include(into, i, from.table[i]!)
-    } else for (const entry of from.list) this.#include(into, Math.floor(entry / RANKS), entry % RANKS)
-    column.splice(at + 1, 1)
+  join({ panes }: RegistersColumn, at: number): void {
+    const into = panes[at]!
+    const { list, table } = panes[at + 1]!
+    if (table !== undefined) {
+      for (let i = 0; i < table.length; i++) if (table[i]! > 0) this.#include(into, i, table[i]!)
+    }
+    for (const entry of list) this.#include(into, entry >>> 6, entry & (RANKS - 1))
+    panes.splice(at + 1, 1)
   }
-  add(column: Registers[], at: number, input: Input): void {
+  add(column: RegistersColumn, at: number, input: Input): void {
     for (let i = 0; i < input.size; i++) {
       const hash = input.hashes[i]!
-      const index = ((hash % 0x1_0000_0000) >>> 0) & (this.#registers - 1)
-      this.#include(column[at]!, index, rankOf(hash, this.#precision))
+      const index = hash & (this.#registers - 1)
+      const rank = rankOf(hash, this.#precision)
+      this.#include(column.panes[at]!, index, rank)
+      column.union?.include(index, rank)
     }
   }
-  encode(column: Registers[], at: number, writer: ByteWriter): void {
-    const { list, table } = column[at]!
+  encode({ panes }: RegistersColumn, at: number, writer: ByteWriter): void {
+    const { list, table } = panes[at]!
     if (table !== undefined) {
       writer.varint(this.#listMax + 1)
       for (let i = 0; i < table.length; i += 4) writeRanks(writer, table, i)
@@ -69,63 +141,63 @@ export class Distinct implements Aggregate<Registers[]> {
     writer.varint(list.length)
     let before = -1
     for (let i = 0; i < list.length; i++) {
-      const rank = list[i]! % RANKS
-      const index = (list[i]! - rank) / RANKS
+      const rank = list[i]! & (RANKS - 1)
+      const index = list[i]! >>> 6
       // Ranks of 4 and more come once in eight values: they take a byte of their own.
       writer.varint((index - before - 1) * 4 + Math.min(rank - 1, 3))
       if (rank >= 4) writer.byte(rank - 4)
       before = index
     }
   }
-  decode(column: Registers[], reader: ByteReader): void {
+  decode({ panes }: RegistersColumn, reader: ByteReader): void {
     const size = reader.count(this.#listMax + 1)
     if (size > this.#listMax) {
       const table = new Uint8Array(this.#registers)
       for (let i = 0; i < table.length; i += 4) readRanks(reader, table, i, this.#rankMax)
-      column.push({ list: [], table })
+      panes.push({ list: [], table })
       return
     }
     const list: number[] = []
     let index = -1
     for (let i = 0; i < size; i++) {
       const symbol = reader.varint()
-      index += Math.floor(symbol / 4) + 1
-      const rank = symbol % 4 < 3 ? (symbol % 4) + 1 : reader.byte() + 4
+      const gap = Math.floor(symbol / 4)
+      const short = symbol % 4
+      index += gap + 1
+      const rank = short < 3 ? short + 1 : reader.byte() + 4
       if (index >= this.#registers || rank > this.#rankMax) throw corrupt('a register is out of range')
       list.push(index * RANKS + rank)
     }
-    column.push({ list, table: undefined })
+    panes.push({ list, table: undefined })
   }
-  /** Estimate over panes [from, to). */
-  fold(column: Registers[], from: number, to: number): number {
+  /** Estimate over panes [from, to); `to` is the end. */
+  fold(column: RegistersColumn, from: number, to: number): number {
     if (from >= to) return 0
-    const registers = this.#fold
-    registers.fill(0)
-    let used = 0
-    for (let i = from; i < to; i++) {
-      const { list, table } = column[i]!
-      if (table !== undefined) used += mergeTable(registers, table)
-      else used += mergeList(registers, list)
-    }
-    return estimate(registers, used, this.#precision)
+    if (from === 0 && column.union !== undefined) return column.union.estimate()
+    const { panes } = column
+    const union = from === 0 && column.isLarge() ? new Union(this.#precision) : this.#scratch
+    union.clear()
+    for (let i = from; i < to; i++) union.includePane(panes[i]!)
+    if (union !== this.#scratch) column.union = union
+    return union.estimate()
   }
   #include(pane: Registers, index: number, rank: number): void {
-    if (pane.table !== undefined) {
-      if (rank > pane.table[index]!) pane.table[index] = rank
+    const { list, table } = pane
+    if (table !== undefined) {
+      if (rank > table[index]!) table[index] = rank
       return
     }
-    const { list } = pane
     let at = list.length
     while (at > 0 && list[at - 1]! >= index * RANKS) at--
     const known = list[at]
     if (known !== undefined && known < (index + 1) * RANKS) {
-      if (rank > known % RANKS) list[at] = index * RANKS + rank
+      if (rank > (known & (RANKS - 1))) list[at] = index * RANKS + rank
       return
     }
-    list.splice(at, 0, index * RANKS + rank)
+    insertAt(list, at, index * RANKS + rank)
     if (list.length <= this.#listMax) return
     pane.table = new Uint8Array(this.#registers)
-    mergeList(pane.table, list)
+    for (const entry of list) pane.table[entry >>> 6] = entry & (RANKS - 1)
     pane.list = []
   }
 }
@@ -140,44 +212,6 @@ export function rankOf(hash: number, precision: number): number {
 
 function trailingZeros(bits: number): number {
   return 31 - Math.clz32(bits & -bits)
-}
-
-function mergeTable(into: Uint8Array, from: Uint8Array): number {
-  let opened = 0
-  for (let i = 0; i < from.length; i++) {
-    if (from[i]! <= into[i]!) continue
-    if (into[i] === 0) opened++
-    into[i] = from[i]!
-  }
-  return opened
-}
-
-function mergeList(into: Uint8Array, list: readonly number[]): number {
-  let opened = 0
-  for (let i = 0; i < list.length; i++) {
-    const rank = list[i]! & (RANKS - 1)
-    const index = list[i]! >>> 6
-    if (rank <= into[index]!) continue
-    if (into[index] === 0) opened++
-    into[index] = rank
-  }
-  return opened
-}
-
-/**
- * Up to 2m values (where it is the better of the two): linear counting, m · ln(m / empty), rounded to a whole number.
- * Above: Ertl's improved estimate.
- */
-function estimate(registers: Uint8Array, used: number, precision: number): number {
-  const m = registers.length
-  if (m - used > m * Math.exp(-2)) return Math.round(m * Math.log(m / (m - used)))
-  const rankMax = HASH_BITS - precision + 1
-  const counts = new Array<number>(rankMax + 1).fill(0)
-  for (let i = 0; i < m; i++) counts[registers[i]!]!++
-  let z = m * tau(1 - counts[rankMax]! / m)
-  for (let k = rankMax - 1; k >= 1; k--) z = 0.5 * (z + counts[k]!)
-  z += m * sigma(counts[0]! / m)
-  return (m * m) / (2 * Math.LN2) / z
 }
 
 function sigma(x: number): number {

@@ -2,7 +2,7 @@ import type { ByteReader, ByteWriter } from '../bytes.ts'
 import { corrupt } from '../bytes.ts'
 import type { Input } from '../input.ts'
 import { toUnits } from '../units.ts'
-import { type Aggregate, dropFirst } from './aggregate.ts'
+import { type Aggregate, dropFirst, insertAt } from './aggregate.ts'
 
 /**
  * A weight a text: counts, or sums in units. Column: one map a pane.
@@ -24,7 +24,7 @@ export class Frequencies implements Aggregate<Map<string, number>[]> {
     return []
   }
   open(column: Map<string, number>[], at: number): void {
-    column.splice(at, 0, new Map())
+    insertAt(column, at, new Map())
   }
   drop(column: Map<string, number>[], count: number): void {
     dropFirst(column, count)

@@ -1,9 +1,8 @@
 import type { ByteReader, ByteWriter } from '../bytes.ts'
-import { corrupt } from '../bytes.ts'
 import type { Input } from '../input.ts'
-import { type Aggregate, dropFirst } from './aggregate.ts'
+import { type Aggregate, dropFirst, insertAt } from './aggregate.ts'
 
-/** Up to n values of a pane, best first. Three arrays instead of n objects. */
+/** Up to n values of a pane, best first, which is newest first when there are several. Three arrays instead of n objects. */
 export interface Entries {
   readonly ts: number[]
   readonly tie: number[]
@@ -11,7 +10,7 @@ export interface Entries {
 }
 
 /**
- * The first, the last, or the last n values by (event time, 16 bits of the id's hash, value). The value comes last in the
+ * The first value (n = 1), or the last n, by (event time, 16 bits of the id's hash, value). The value comes last in the
  * order so that even a collision of the 16 bits can't let arrival order decide.
  * Column: one `Entries` a pane.
  */
@@ -32,8 +31,7 @@ export class Ordered implements Aggregate<Entries[]> {
     return []
   }
   open(column: Entries[], at: number): void {
-    if (at === column.length) column.push(newEntries())
-    else column.splice(at, 0, newEntries())
+    insertAt(column, at, newEntries())
   }
   drop(column: Entries[], count: number): void {
     dropFirst(column, count)
@@ -50,7 +48,7 @@ export class Ordered implements Aggregate<Entries[]> {
     writer.varint(ts.length)
     let before = time
     for (let i = 0; i < ts.length; i++) {
-      writer.varint(i === 0 ? before - ts[i]! : (before - ts[i]!) * this.#sign)
+      writer.varint(before - ts[i]!)
       writer.u16(tie[i]!)
       if (this.#text) writer.text(value[i] as string)
       else writer.number(value[i] as number)
@@ -62,8 +60,7 @@ export class Ordered implements Aggregate<Entries[]> {
     const size = reader.count(this.n)
     let before = time
     for (let i = 0; i < size; i++) {
-      before -= i === 0 ? reader.varint() : reader.varint() * this.#sign
-      if (before > time) throw corrupt('a value is newer than its key')
+      before -= reader.varint()
       entries.ts.push(before)
       entries.tie.push(reader.u16())
       entries.value.push(this.#text ? reader.text() : reader.number())

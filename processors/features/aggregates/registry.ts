@@ -8,8 +8,8 @@ import { Moments } from './moments.ts'
 import { Ordered } from './ordered.ts'
 import { Sum, Total } from './total.ts'
 
-const ordered = (which: 'first' | 'last') => (n: string, type: string) =>
-  integer(n, 1, 100) && (type === 'number' || type === 'text') ? new Ordered(which, Number(n), type) : undefined
+const ordered = (which: 'first' | 'last', most: number) => (n: string, type: string) =>
+  integer(n, 1, most) && (type === 'number' || type === 'text') ? new Ordered(which, Number(n), type) : undefined
 const scaled = (make: (scale: number) => Aggregate) => (scale: string) =>
   Number(scale) > 0 ? make(Number(scale)) : undefined
 
@@ -21,8 +21,8 @@ const MAKERS: Record<string, (...parameters: string[]) => Aggregate | undefined>
   moments: scaled((scale) => new Moments(scale)),
   min: () => new Extreme('min'),
   max: () => new Extreme('max'),
-  first: ordered('first'),
-  last: ordered('last'),
+  first: ordered('first', 1),
+  last: ordered('last', 100),
   distinct: (precision) => (integer(precision, 4, 14) ? new Distinct(Number(precision)) : undefined),
   frequencies: (capacity, scale) =>
     integer(capacity, 1, 1_000) && Number(scale) > 0 ? new Frequencies(Number(capacity), Number(scale)) : undefined,

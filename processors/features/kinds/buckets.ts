@@ -1,6 +1,6 @@
 import { Frequencies } from '../aggregates/frequencies.ts'
 import { boundText } from '../bytes.ts'
-import { textOf } from '../input.ts'
+import { keptTextOf } from '../input.ts'
 import { NEVER } from '../track-view.ts'
 import type { Kind } from './kind.ts'
 
@@ -44,8 +44,8 @@ export const buckets: Kind<'buckets'> = {
         track.locate(row)
         for (let i = 0; i < columns.length; i++) into.floats[columns[i]!] = weightOf(texts[i]!)
         if (readColumn < 0) return
-        const text = textOf(row.evaluator.value(readNumber))
-        into.floats[readColumn] = text === undefined ? definition.default : weightOf(boundText(text))
+        const text = keptTextOf(row.evaluator.value(readNumber))
+        into.floats[readColumn] = text === undefined ? definition.default : weightOf(text)
       },
       newest(row) {
         track.locate(row)

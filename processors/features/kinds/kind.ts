@@ -1,6 +1,6 @@
 import type { FeatureDefinition } from '../../app/schema.ts'
 import type { EncodeDefinition, ValueSlot } from '../encoding.ts'
-import { numberOf, type Reading, textOf } from '../input.ts'
+import { keptTextOf, numberOf, type Reading } from '../input.ts'
 import type { Row, TrackView } from '../track-view.ts'
 import type { Vector } from '../types.ts'
 import type { Window } from '../windows.ts'
@@ -79,7 +79,7 @@ export function typeOf(definition: {
 /** Writes a value of the current event or of a table; one of another type is a missing one. */
 export function putScalar(slot: ValueSlot, type: 'number' | 'text', value: unknown, into: Vector): void {
   if (type === 'text') {
-    const text = textOf(value)
+    const text = keptTextOf(value)
     if (text === undefined) slot.putMissing(into)
     else slot.putText(text, into)
     return
