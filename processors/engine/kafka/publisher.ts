@@ -143,17 +143,16 @@ export class KafkaPublisher implements Publisher {
   }
 
   async #transact(cluster: Cluster, rounds: readonly Round[], commit: Commit): Promise<void> {
-    const coordinator = await this.#line.coordinator(cluster, 'transaction', this.#id)
-    const groupCoordinator = await this.#line.coordinator(cluster, 'group', commit.group)
     const stamp = { transactionalId: this.#id, ...this.#identity }
     const topics = topicsOf(rounds[0] ?? [])
+    const groupId = commit.group
     await both(
-      topics.length > 0 ? this.#soon(() => coordinator.addPartitionsToTxn({ ...stamp, topics })) : Promise.resolve(),
-      this.#soon(() => coordinator.addOffsetsToTxn({ ...stamp, groupId: commit.group })),
+      topics.length > 0 ? this.#ask(cluster, (node) => node.addPartitionsToTxn({ ...stamp, topics })) : undefined,
+      this.#ask(cluster, (node) => node.addOffsetsToTxn({ ...stamp, groupId })),
     )
-    await both(this.#produce(cluster, rounds), this.#commitOffset(groupCoordinator, commit))
+    await both(this.#produce(cluster, rounds), this.#commitOffset(cluster, commit))
     this.#isCommitSent = true
-    await this.#soon(() => coordinator.endTxn({ ...stamp, transactionResult: true }))
+    await this.#ask(cluster, (node) => node.endTxn({ ...stamp, transactionResult: true }))
   }
 
   /** The n-th round holds the n-th piece of each partition. */
@@ -205,10 +204,18 @@ export class KafkaPublisher implements Publisher {
     return { topic, partition, batch: encodeBatch(records, clock.now(), { stamp, compression: settings.compression }) }
   }
 
-  async #commitOffset(coordinator: WireBroker, { group, topic, partition, position }: Commit): Promise<void> {
+  async #commitOffset(cluster: Cluster, { group, topic, partition, position }: Commit): Promise<void> {
     const partitions = [{ partition, offset: String(position), metadata: null }]
     const request = { transactionalId: this.#id, ...this.#identity, groupId: group, topics: [{ topic, partitions }] }
-    await this.#soon(() => coordinator.txnOffsetCommit(request))
+    await this.#soon(async () => {
+      const coordinator = await this.#line.coordinator(cluster, 'group', group)
+      await coordinator.txnOffsetCommit(request)
+    })
+  }
+
+  /** Asks the coordinator of our transactions, wherever it is now. */
+  #ask<T>(cluster: Cluster, request: (coordinator: WireBroker) => Promise<T>): Promise<T> {
+    return this.#soon(async () => request(await this.#line.coordinator(cluster, 'transaction', this.#id)))
   }
 
   /** Finds out how a transaction ended, and starts a new epoch. @throws RtmlError LOG_DOWN, FENCED */
@@ -216,9 +223,8 @@ export class KafkaPublisher implements Publisher {
     const { transactionTimeoutMs } = this.#wire.settings
     try {
       const outcome = await this.#line.call(`publisher ${this.#id}`, async (cluster) => {
-        const coordinator = await this.#line.coordinator(cluster, 'transaction', this.#id)
         const stamp = { transactionalId: this.#id, ...this.#identity }
-        const ended = await this.#soon(() => coordinator.endTxn({ ...stamp, transactionResult: false })).then(
+        const ended = await this.#ask(cluster, (node) => node.endTxn({ ...stamp, transactionResult: false })).then(
           () => 'aborted' as const,
           (error: unknown) => {
             if (typeOf(error) === 'INVALID_TXN_STATE') return doubt.isCommitSent ? 'committed' : 'aborted'
@@ -226,8 +232,8 @@ export class KafkaPublisher implements Publisher {
             throw error
           },
         )
-        this.#identity = await this.#soon(() =>
-          initProducer(coordinator, this.#id, transactionTimeoutMs, this.#identity),
+        this.#identity = await this.#ask(cluster, (node) =>
+          initProducer(node, this.#id, transactionTimeoutMs, this.#identity),
         )
         return ended
       })
@@ -282,7 +288,7 @@ function sameCommit(a: Commit, b: Commit): boolean {
 }
 
 /** Waits for both, also when one fails: no request may be under way when its transaction is ended. */
-async function both(left: Promise<unknown>, right: Promise<unknown>): Promise<void> {
+async function both(left: Promise<unknown> | undefined, right: Promise<unknown>): Promise<void> {
   const settled = await Promise.allSettled([left, right])
   for (const one of settled) if (one.status === 'rejected') throw one.reason
 }

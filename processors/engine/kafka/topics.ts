@@ -1,9 +1,11 @@
 /** Creating topics and comparing those that exist with what the application wants. */
-import { type Admin, ConfigResourceTypes } from 'kafkajs'
+import type { Admin } from 'kafkajs'
 import type { TopicProblem, TopicSpec } from '../ports.ts'
 
 const CLEANUP = { delete: 'delete', compact: 'compact', 'compact+delete': 'compact,delete' } as const
 const KEPT_FOR_EVER = '-1'
+/** `ConfigResourceTypes.TOPIC` of kafkajs, an export that Node's import of CommonJS doesn't see. */
+const TOPIC_RESOURCE = 2
 
 /** Settings of a spec, by Kafka's names. */
 export function settingsOf(spec: TopicSpec): Record<'cleanup.policy' | 'retention.ms', string> {
@@ -42,7 +44,7 @@ export async function describeTopics(admin: Admin, topics: readonly string[]): P
   const { topics: found } = await admin.fetchTopicMetadata({ topics: [...topics] })
   const { resources } = await admin.describeConfigs({
     includeSynonyms: false,
-    resources: topics.map((name) => ({ type: ConfigResourceTypes.TOPIC, name })),
+    resources: topics.map((name) => ({ type: TOPIC_RESOURCE, name })),
   })
   const settings = new Map(
     resources.map(({ resourceName, configEntries }) => [

@@ -17,7 +17,8 @@ export interface KafkaServer extends Controlled, AsyncDisposable {
   readonly saslBrokers: string
 }
 
-export async function startKafka(): Promise<KafkaServer> {
+/** @param advertise port that clients are told to connect to, instead of the broker's own: a proxy's */
+export async function startKafka({ advertise }: { advertise?: number } = {}): Promise<KafkaServer> {
   const [jars, dir, port, saslPort, controllerPort] = await Promise.all([
     kafkaJars(),
     dataFolder('kafka'),
@@ -26,7 +27,7 @@ export async function startKafka(): Promise<KafkaServer> {
     freePort(),
   ])
   const config = join(dir, 'server.properties')
-  await writeFile(config, properties({ dir, port, saslPort, controllerPort }))
+  await writeFile(config, properties({ dir, port, saslPort, controllerPort, advertise: advertise ?? port }))
   await cp(await formatted(jars), join(dir, 'data'), { recursive: true })
   const server = new ServerProcess({
     name: 'kafka',
@@ -56,7 +57,10 @@ export async function startKafka(): Promise<KafkaServer> {
 async function formatted(jars: string): Promise<string> {
   return cached(`kafka-${KAFKA_VERSION}-formatted`, async (folder) => {
     const config = join(folder, 'format.properties')
-    await writeFile(config, properties({ dir: folder, port: 9092, saslPort: 9094, controllerPort: 9093 }))
+    await writeFile(
+      config,
+      properties({ dir: folder, port: 9092, saslPort: 9094, controllerPort: 9093, advertise: 9092 }),
+    )
     const { username, password } = SASL_USERS.scram
     const user = `[name=${username},password=${password}]`
     const scram = ['SCRAM-SHA-256', 'SCRAM-SHA-512'].flatMap((mechanism) => ['--add-scram', `${mechanism}=${user}`])
@@ -65,14 +69,22 @@ async function formatted(jars: string): Promise<string> {
   }).then((folder) => join(folder, 'data'))
 }
 
-function properties(at: { dir: string; port: number; saslPort: number; controllerPort: number }): string {
+interface Ports {
+  readonly dir: string
+  readonly port: number
+  readonly saslPort: number
+  readonly controllerPort: number
+  readonly advertise: number
+}
+
+function properties(at: Ports): string {
   const login = 'org.apache.kafka.common.security'
   const { username, password } = SASL_USERS.plain
   return `process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:${at.controllerPort}
 listeners=PLAINTEXT://127.0.0.1:${at.port},SASL://127.0.0.1:${at.saslPort},CONTROLLER://127.0.0.1:${at.controllerPort}
-advertised.listeners=PLAINTEXT://127.0.0.1:${at.port},SASL://127.0.0.1:${at.saslPort}
+advertised.listeners=PLAINTEXT://127.0.0.1:${at.advertise},SASL://127.0.0.1:${at.saslPort}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
@@ -92,6 +104,8 @@ transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 transaction.state.log.num.partitions=8
 group.initial.rebalance.delay.ms=0
+broker.session.timeout.ms=2000
+broker.heartbeat.interval.ms=500
 log.retention.check.interval.ms=1000
 log.initial.task.delay.ms=500
 log.cleaner.backoff.ms=500

@@ -1,0 +1,188 @@
+/** What happens when the broker dies, freezes or loses answers: nothing is lost, nothing happens twice. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { offset } from '../../processors/app/units.ts'
+import { kafkaConfig } from '../../processors/engine/kafka/config.ts'
+import { openKafka } from '../../processors/engine/kafka/engine.ts'
+import type { Engine, NewRecord } from '../../processors/engine/ports.ts'
+import {
+  eventually,
+  expectChain,
+  join,
+  Member,
+  readCount,
+  readNow,
+  record,
+  values,
+} from '../engine/contract/conditions.ts'
+import { SERVICE_PATIENCE as patience, uniquePrefix } from './fixtures.ts'
+import { localProcessesUnavailable } from './harness.ts'
+import { type KafkaServer, startKafka } from './processes/kafka.ts'
+import { freePort } from './processes/process.ts'
+import { API, type BrokerProxy, startProxy } from './processes/proxy.ts'
+
+const NOWHERE = { REDIS_URL: 'redis://127.0.0.1:1', SCHEMA_REGISTRY_URL: 'http://127.0.0.1:1' }
+
+describe.skipIf(localProcessesUnavailable())('a broker that fails', { timeout: 120_000 }, () => {
+  let kafka: KafkaServer
+  let engine: Engine
+  beforeAll(async () => {
+    kafka = await startKafka()
+    const env = { ...NOWHERE, KAFKA_BROKERS: kafka.brokers, KAFKA_REQUEST_TIMEOUT_MS: '2000' }
+    engine = await openKafka(kafkaConfig(env))
+  })
+  afterAll(async () => {
+    await engine?.[Symbol.asyncDispose]()
+    await kafka?.[Symbol.asyncDispose]()
+  })
+
+  const setUp = async () => {
+    const prefix = uniquePrefix()
+    const topic = `${prefix}in`
+    expect(await engine.log.ensureTopics([{ topic, partitions: 1, cleanup: 'delete' }])).toEqual([])
+    return { topic, group: `${prefix}group`, at: { topic, partition: 0 } }
+  }
+  const isBack = () =>
+    eventually('the broker answers', patience, async () => {
+      await engine.log.topics().catch(() => {})
+      return !engine.down().has('kafka')
+    })
+
+  it.each(['kill', 'freeze'] as const)(
+    'delivers every record once in order through a %s and a recovery',
+    async (how) => {
+      const { topic, group, at } = await setUp()
+      const member = new Member('one')
+      let delivered = 0
+      member.onDeliver = async (run) => {
+        delivered = run.to
+      }
+      const subscription = await join(engine.log, group, topic, member, () => delivered)
+      await engine.log.append(numbers(topic, 0, 100))
+      await eventually('the first records are delivered', patience, () => member.records().length === 100)
+      if (how === 'kill') await kafka.kill()
+      else kafka.freeze()
+      await expect(engine.log.append(numbers(topic, 900, 901))).rejects.toMatchObject({ code: 'LOG_DOWN' })
+      expect([...engine.down().keys()]).toContain('kafka')
+      if (how === 'kill') await kafka.start()
+      else kafka.thaw()
+      await isBack()
+      await eventually('appends work again', patience, async () => {
+        await engine.log.append(numbers(topic, 100, 200))
+        return true
+      })
+      await eventually('the rest is delivered', patience, () => member.records().at(-1)?.value?.toString() === '199')
+      await subscription.close()
+      // The refused append may have reached the broker: its effect was unknown, and that was said.
+      const found = values(await readNow(engine.log, at, patience)).filter((value) => value !== '900')
+      expect(found).toEqual(range(0, 200))
+      expect(values(member.records()).filter((value) => value !== '900')).toEqual(range(0, 200))
+      expectChain(member.runs, at, 0)
+      expect(member.failures).toEqual([])
+    },
+  )
+
+  it('rejects quickly, with a code that says wait, while the broker is away', async () => {
+    const { topic, group, at } = await setUp()
+    const publisher = await engine.log.publisher(`${group}-0`)
+    await kafka.kill()
+    const commit = { group, ...at, position: offset(1) }
+    const calls: Record<string, () => Promise<unknown>> = {
+      append: () => engine.log.append(numbers(topic, 0, 1)),
+      bounds: () => engine.log.bounds(topic),
+      topics: () => engine.log.topics(),
+      committed: () => engine.log.committed(group, at),
+      publisher: () => engine.log.publisher(`${group}-1`),
+      publish: () => publisher.publish(numbers(topic, 0, 1), commit),
+      read: () =>
+        engine.log
+          .read(at, offset(0), { until: offset(1) })
+          [Symbol.asyncIterator]()
+          .next(),
+      ensureTopics: () => engine.log.ensureTopics([{ topic, partitions: 1, cleanup: 'delete' }]),
+    }
+    const started = performance.now()
+    for (const [name, call] of Object.entries(calls)) {
+      await expect(call(), name).rejects.toMatchObject({ code: 'LOG_DOWN' })
+    }
+    expect(performance.now() - started).toBeLessThan(Object.keys(calls).length * 4_000)
+    await kafka.start()
+    await isBack()
+    await eventually('publishing works again', patience, () =>
+      publisher.publish(numbers(topic, 0, 3), commit).then(
+        () => true,
+        () => false,
+      ),
+    )
+    expect(values(await readCount(engine.log, at, 0, 3, patience))).toEqual(range(0, 3))
+    expect(values(await readNow(engine.log, at, patience))).toEqual(range(0, 3))
+    expect(await engine.log.committed(group, at)).toBe(1)
+    await publisher.close()
+  })
+})
+
+describe.skipIf(localProcessesUnavailable())('answers that are lost', { timeout: 120_000 }, () => {
+  let kafka: KafkaServer
+  let proxy: BrokerProxy
+  let engine: Engine
+  beforeAll(async () => {
+    const started = await startProxy(await freePort())
+    proxy = started
+    kafka = await startKafka({ advertise: proxy.port })
+    started.target(Number(kafka.brokers.split(':')[1]))
+    engine = await openKafka(kafkaConfig({ ...NOWHERE, KAFKA_BROKERS: `127.0.0.1:${proxy.port}` }))
+  })
+  afterAll(async () => {
+    await engine?.[Symbol.asyncDispose]()
+    await proxy?.[Symbol.asyncDispose]()
+    await kafka?.[Symbol.asyncDispose]()
+  })
+
+  it.each([
+    ['the commit of a transaction before the broker sees it', API.endTxn, 'before'],
+    ['the answer to the commit of a transaction', API.endTxn, 'after'],
+    ['the records of a transaction before the broker sees them', API.produce, 'before'],
+    ['the answer to the records of a transaction', API.produce, 'after'],
+  ] as const)('publishes exactly once although %s is lost', async (_, api, when) => {
+    const prefix = uniquePrefix()
+    const [topic, group] = [`${prefix}out`, `${prefix}group`]
+    await engine.log.ensureTopics([{ topic, partitions: 1, cleanup: 'delete' }])
+    const at = { topic, partition: 0 }
+    const publisher = await engine.log.publisher(`${prefix}id`)
+    const before = proxy.lost
+    for (let i = 0; i < 4; i++) {
+      if (i === 2) proxy.loseNext(api, when)
+      await publisher.publish(numbers(topic, i * 10, i * 10 + 10), { group, ...at, position: offset(i + 1) })
+      expect(await engine.log.committed(group, at)).toBe(i + 1)
+    }
+    expect(proxy.lost).toBe(before + 1)
+    expect(values(await readCount(engine.log, at, 0, 40, patience))).toEqual(range(0, 40))
+    expect(values(await readNow(engine.log, at, patience))).toEqual(range(0, 40))
+    await publisher.close()
+  })
+
+  it('does not fence the publisher that has taken over when the old one settles its doubt', async () => {
+    const prefix = uniquePrefix()
+    const [topic, group] = [`${prefix}out`, `${prefix}group`]
+    await engine.log.ensureTopics([{ topic, partitions: 1, cleanup: 'delete' }])
+    const at = { topic, partition: 0 }
+    const older = await engine.log.publisher(`${prefix}id`)
+    await older.publish(numbers(topic, 0, 10), { group, ...at, position: offset(1) })
+    const newer = await engine.log.publisher(`${prefix}id`)
+    proxy.loseNext(API.endTxn, 'before')
+    const late = older.publish(numbers(topic, 900, 910), { group, ...at, position: offset(9) })
+    await expect(late).rejects.toMatchObject({ code: 'FENCED' })
+    await newer.publish(numbers(topic, 10, 20), { group, ...at, position: offset(2) }).catch(() =>
+      // The loss was meant for the older one, which was refused before it came so far.
+      newer.publish(numbers(topic, 10, 20), { group, ...at, position: offset(2) }),
+    )
+    expect(values(await readCount(engine.log, at, 0, 20, patience))).toEqual(range(0, 20))
+    expect(values(await readNow(engine.log, at, patience))).toEqual(range(0, 20))
+    expect(await engine.log.committed(group, at)).toBe(2)
+    await Promise.all([older.close(), newer.close()])
+  })
+})
+
+const range = (from: number, to: number): string[] => Array.from({ length: to - from }, (_, i) => String(from + i))
+
+const numbers = (topic: string, from: number, to: number): NewRecord[] =>
+  range(from, to).map((value) => record(topic, `k${value}`, value, 0))
