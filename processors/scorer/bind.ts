@@ -78,13 +78,15 @@ function refuse({ model, title }: Context, text: string): never {
   throw new RtmlError('MODEL_INPUT', `${title} ${text}`, model.place === undefined ? {} : { place: model.place })
 }
 
-export const describeType = (info: TensorInfo): string =>
+const describeType = (info: TensorInfo): string =>
   info.dims
     ? `${info.type}[${info.dims.map((it) => (it < 0 ? 'n' : it)).join(',')}]`
     : 'a sequence, a map or an optional'
 
 function bindInputs(context: Context): BoundInput[] {
   const wanted = context.loaded.signature.inputs
+  if (wanted.length === 0)
+    refuse(context, 'has no inputs: it gives the same score for everybody. Export the model with its inputs.')
   const given = namedInputs(context)
   for (const name of given.keys()) {
     if (!wanted.some((it) => it.name === name)) {

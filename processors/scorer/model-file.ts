@@ -29,7 +29,7 @@ const IDENTITY_OPSET = 13
 /** A sequence of more parts than this is no list of outputs that anybody names by hand. */
 const MAX_SEQUENCE_PARTS = 256
 
-export type ClassLabel = string | number
+type ClassLabel = string | number
 
 export interface Opset {
   /** '' is ai.onnx. */

@@ -9,7 +9,7 @@
 /** The bytes are not a protobuf message, or end too early. */
 export class ProtoError extends Error {}
 
-export type WireType = 0 | 1 | 2 | 5
+type WireType = 0 | 1 | 2 | 5
 
 /** One field of a message, as it stands in the file. */
 export interface Field {

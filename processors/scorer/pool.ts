@@ -21,6 +21,8 @@ export interface PoolStats {
   readonly models: number
   readonly queuedRuns: number
   readonly runningRuns: number
+  /** Milliseconds since the oldest unanswered request went to a worker; 0 = none. Grows without end when a model hangs. */
+  readonly oldestMs: number
   /** Workers that died and were replaced since the start. */
   readonly restarts: number
 }
@@ -43,6 +45,9 @@ const MAX_MODELS = 256
 /** Copying is done in pieces, with other work let in between: a megabyte of fresh pages takes about a millisecond. */
 const COPY_BYTES = 1_048_576
 
+/** Beside this file, in the form that this file has: .ts in a checkout, .js when compiled. */
+const WORKER_FILE = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url)
+
 interface Job {
   readonly id: number
   readonly request: Request
@@ -50,6 +55,8 @@ interface Job {
   readonly resolve: (reply: Reply & { ok: true }) => void
   readonly reject: (error: unknown) => void
   readonly signal: AbortSignal | undefined
+  /** When it went to a worker (performance.now). */
+  sentAt: number
   readonly onAbort: () => void
   /** The caller has its answer (an abort): whatever comes is dropped. */
   settled: boolean
@@ -95,7 +102,7 @@ class Pool implements WorkerPool {
   constructor(options: ModelPoolOptions) {
     this.#maxModelBytes = options.maxModelBytes ?? 536_870_912
     this.#maxQueuedRuns = options.maxQueuedRuns ?? 256
-    this.#workerFile = options.workerFile ?? new URL('./worker.ts', import.meta.url)
+    this.#workerFile = options.workerFile ?? WORKER_FILE
     this.#log = options.log ?? (() => undefined)
     this.#slots = Array.from({ length: Math.max(1, options.workers ?? 1) }, (_, index) => ({
       index,
@@ -176,7 +183,10 @@ class Pool implements WorkerPool {
   stats(): PoolStats {
     const workers = this.#slots.filter((it) => it.worker && it.ready).length
     const runningRuns = this.#slots.reduce((sum, it) => sum + it.runs, 0)
-    return { workers, models: this.#models.size, queuedRuns: this.#queue.length, runningRuns, restarts: this.#restarts }
+    const sentAt = this.#slots.flatMap((slot) => [...slot.jobs.values()].map((it) => it.sentAt))
+    const oldestMs = sentAt.length > 0 ? performance.now() - Math.min(...sentAt) : 0
+    const [models, queuedRuns, restarts] = [this.#models.size, this.#queue.length, this.#restarts]
+    return { workers, models, queuedRuns, runningRuns, oldestMs, restarts }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -285,7 +295,17 @@ class Pool implements WorkerPool {
   ): Promise<Reply & { ok: true }> {
     return new Promise((resolve, reject) => {
       const onAbort = () => this.#abort(job, signal?.reason)
-      const job: Job = { id: request.id, request, transfer, resolve, reject, signal, onAbort, settled: false }
+      const job: Job = {
+        id: request.id,
+        request,
+        transfer,
+        resolve,
+        reject,
+        signal,
+        onAbort,
+        sentAt: 0,
+        settled: false,
+      }
       if (this.#open++ === 0) for (const slot of this.#slots) slot.worker?.ref()
       signal?.addEventListener('abort', onAbort)
       place(job)
@@ -326,6 +346,7 @@ class Pool implements WorkerPool {
 
   #send(slot: Slot, job: Job): void {
     slot.jobs.set(job.id, job)
+    job.sentAt = performance.now()
     try {
       slot.worker?.postMessage(job.request, job.transfer)
     } catch (error) {

@@ -31,7 +31,7 @@ const OF_SCALE = 1e-5
 const ABSOLUTE = 1e-7
 /** One unit in the last place of a half is 2^-11 of the value; results of two roundings may be two units apart. */
 const RELATIVE_HALF = 2e-3
-export const MAX_MISMATCHES = 20
+const MAX_MISMATCHES = 20
 const MAX_DEPTH = 8
 const MAX_FOLDERS = 100_000
 

@@ -47,7 +47,7 @@ export function onnx({ nodes, inputs, outputs, irVersion = 8, opset = 17, paddin
   return concat([writeVarint(1, irVersion), writeBytes(7, graph), writeBytes(8, writeVarint(2, opset))])
 }
 
-export const FLOAT32 = 1
+const FLOAT32 = 1
 export const FLOAT16 = 10
 export const INT4 = 22
 

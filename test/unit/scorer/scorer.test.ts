@@ -1,8 +1,13 @@
 import { describe, expect, it } from 'vitest'
 import type { FeatureSet } from '../../../processors/features/types.ts'
-import { createScorer, type ScorerModel, type ScorerOptions } from '../../../processors/scorer/index.ts'
+import {
+  createModelPool,
+  createScorer,
+  type ScorerModel,
+  type ScorerOptions,
+} from '../../../processors/scorer/index.ts'
 import { PoolBusy } from '../../../processors/scorer/pool.ts'
-import { expression, FunctionPool, featureSet, ManualClock, model, row } from './support.ts'
+import { expression, FunctionPool, featureSet, ManualClock, model, row, testdata } from './support.ts'
 
 const bytes = (text: string) => new TextEncoder().encode(text)
 const simple = (name: string, over: Partial<ScorerModel> = {}) => model({ name, bytes: bytes(name), ...over })
@@ -453,5 +458,47 @@ describe('a hot swap', () => {
     await scorer[Symbol.asyncDispose]()
     await turns()
     expect(pool.loaded.size).toBe(0)
+  })
+
+  it('works the same on real sessions: every call is answered by one model, and one session is left', async () => {
+    await using pool = await createModelPool({ workers: 2 })
+    const names = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h']
+    const plan = (i: number) => {
+      const [name, output] = i % 2 ? ['boosting_regressor', undefined] : ['logreg_zipmap_odd', { class: 5 }]
+      return {
+        models: [
+          model({
+            name: 'm',
+            version: `${i}`,
+            bytes: testdata(`${name}.onnx`),
+            inputs: names,
+            outputs: { score: output },
+          }),
+        ],
+      }
+    }
+    const options = { plan: plan(0), featureSet: featureSet(names), pool, clock: new ManualClock() }
+    await using scorer = await createScorer(options)
+    const rows = Array.from({ length: 700 }, (_, i) =>
+      row(
+        `e${i}`,
+        names.map((_, j) => Math.sin(i + j)),
+      ),
+    )
+    const expected = [await scorer.score(rows)]
+    await scorer.swap(plan(1))
+    expected.push(await scorer.score(rows))
+    const calls = []
+    for (let i = 2; i < 22; i++) {
+      calls.push(scorer.score(rows), scorer.score(rows.slice(0, 3)))
+      await scorer.swap(plan(i))
+    }
+    for (const scores of await Promise.all(calls)) {
+      const [version] = new Set(scores.map(([it]) => it?.version))
+      const same = expected[Number(version) % 2] as typeof scores
+      expect(scores.map(([it]) => it?.value)).toEqual(same.slice(0, scores.length).map(([it]) => it?.value))
+    }
+    expect(scorer.counters()).toMatchObject({ absent: 0, swaps: 22 })
+    await expect.poll(() => pool.stats().models).toBe(1)
   })
 })

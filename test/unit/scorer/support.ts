@@ -60,7 +60,7 @@ export function featureSet(specs: readonly string[], defaults: Readonly<Record<s
   }
 }
 
-export function event(id: string, key = 'ECID:1', xdm: Record<string, unknown> = {}): XdmEvent {
+function event(id: string, key = 'ECID:1', xdm: Record<string, unknown> = {}): XdmEvent {
   const timestamp = '2026-01-01T00:00:00.000Z'
   return { id, key, ts: epochMs(Date.parse(timestamp)), xdm: { _id: id, timestamp, ...xdm } }
 }
