@@ -1,15 +1,9 @@
 import {
-  type Data,
-  type DataType,
   Field,
   Float32,
   Float64,
   Int64,
-  makeData,
-  RecordBatch,
-  RecordBatchStreamWriter,
   Schema,
-  Struct,
   type Table,
   Timestamp,
   TimeUnit,
@@ -20,6 +14,7 @@ import {
 import type { EpochMs, Offset } from '../app/units.ts'
 import type { Column, Vector } from '../features/types.ts'
 import type { Score } from '../scorer/types.ts'
+import { arrowStream, type ColumnBytes, schemaMessage } from './arrow-stream.ts'
 
 /** What a batch of samples has columns for. Fixed for the life of a `SampleBatch`. */
 export interface SampleLayout {
@@ -44,6 +39,8 @@ export interface SampleRow {
 }
 
 const FORMAT = '1'
+const NO_BYTES = new Uint8Array(0)
+const NO_NULLS = { nullCount: 0, bitmap: NO_BYTES }
 /** A broker takes records of 1 MiB by default; the last row may go beyond this bound. */
 const FULL_BYTES = 786_432
 
@@ -61,6 +58,7 @@ export class SampleBatch {
   readonly capacity: number
   private count = 0
   private readonly fields: readonly Field[]
+  private message: { readonly models: string; readonly bytes: Uint8Array } | undefined
   private readonly eventIds: TextColumn
   private readonly eventTimes: LongColumn
   private readonly processed: LongColumn
@@ -149,39 +147,38 @@ export class SampleBatch {
   /** One Arrow IPC stream: schema, one record batch, end. The bytes are a copy; the batch may be cleared and used again. */
   encode(): Buffer {
     const rows = this.count
-    const children: Data[] = [
-      this.eventIds.data(rows),
-      this.eventTimes.data(rows, this.fields[1]!.type),
-      this.processed.data(rows, this.fields[2]!.type),
-      this.partitions.data(rows, this.fields[3]!.type),
-      this.positions.data(rows, this.fields[4]!.type),
-      this.pseudonyms.data(rows),
-      ...this.floats.map((values) =>
-        makeData({ type: new Float32(), length: rows, nullCount: 0, data: values.subarray(0, rows) }),
-      ),
-      ...this.texts.map((column) => column.data(rows)),
-      ...this.outputs.map((column) => column.data(rows)),
-      ...this.models.flatMap((column) => column.data(rows)),
+    const columns: ColumnBytes[] = [
+      this.eventIds.bytes(rows),
+      this.eventTimes.bytes(rows),
+      this.processed.bytes(rows),
+      this.partitions.bytes(rows),
+      this.positions.bytes(rows),
+      this.pseudonyms.bytes(rows),
+      ...this.floats.map((values) => withoutNulls(new Uint8Array(values.buffer, 0, 4 * rows))),
+      ...this.texts.map((column) => column.bytes(rows)),
+      ...this.outputs.map((column) => column.bytes(rows)),
+      ...this.models.flatMap((column) => column.bytes(rows)),
     ]
-    const versions = Object.fromEntries(this.models.map((column) => [column.model, column.versions()]))
+    return arrowStream(this.schema(), rows, columns)
+  }
+
+  /** The schema's metadata names the versions of this batch; they seldom change, so the message is kept. */
+  private schema(): Uint8Array {
+    const versions = this.count === 0 ? {} : Object.fromEntries(this.models.map((it) => [it.model, it.versions()]))
+    const models = JSON.stringify(versions)
+    if (this.message?.models === models) return this.message.bytes
     const metadata = new Map([
       ['rtml.format', FORMAT],
       ['rtml.app', this.layout.app],
       ['rtml.feature_set', this.layout.featureSetVersion],
-      ['rtml.models', JSON.stringify(versions)],
+      ['rtml.models', models],
     ])
-    const schema = new Schema([...this.fields], metadata)
-    const batch = new RecordBatch(
-      schema,
-      makeData({ type: new Struct(schema.fields), length: rows, nullCount: 0, children }),
-    )
-    const writer = new RecordBatchStreamWriter()
-    writer.write(batch)
-    writer.finish()
-    const bytes = writer.toUint8Array(true)
-    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    this.message = { models, bytes: schemaMessage(new Schema([...this.fields], metadata)) }
+    return this.message.bytes
   }
 }
+
+const withoutNulls = (values: Uint8Array): ColumnBytes => ({ nullCount: 0, buffers: [NO_BYTES, values] })
 
 /** Value of one record of `samples`. */
 export const encodeSamples = (batch: SampleBatch): Buffer => batch.encode()
@@ -230,60 +227,57 @@ class Validity {
     }
   }
   /** Bits after the last row are zero, so that equal rows give equal bytes. */
-  of(rows: number): { nullCount: number; nullBitmap?: Uint8Array } {
-    if (rows === 0 || this.nulls === 0) return { nullCount: 0 }
-    const nullBitmap = this.bits.slice(0, Math.ceil(rows / 8))
-    if ((rows & 7) !== 0) nullBitmap[nullBitmap.length - 1]! &= (1 << (rows & 7)) - 1
-    return { nullCount: this.nulls, nullBitmap }
+  of(rows: number): { readonly nullCount: number; readonly bitmap: Uint8Array } {
+    if (rows === 0 || this.nulls === 0) return { nullCount: 0, bitmap: NO_BYTES }
+    const bitmap = this.bits.subarray(0, Math.ceil(rows / 8))
+    if ((rows & 7) !== 0) bitmap[bitmap.length - 1]! &= (1 << (rows & 7)) - 1
+    return { nullCount: this.nulls, bitmap }
   }
 }
 
 /** int64 written as two halves: a BigInt a value would cost an allocation. */
 class LongColumn {
   private readonly halves: Int32Array
-  private readonly longs: BigInt64Array
   constructor(capacity: number) {
-    this.longs = new BigInt64Array(capacity)
-    this.halves = new Int32Array(this.longs.buffer)
+    this.halves = new Int32Array(2 * capacity)
   }
   /** @param value a whole number within ±2^53; typed arrays here are little-endian, as on every platform of Node */
   set(at: number, value: number): void {
     this.halves[2 * at] = value
     this.halves[2 * at + 1] = Math.floor(value / 4_294_967_296)
   }
-  data(rows: number, type: DataType): Data {
-    return makeData({ type: type as Int64, length: rows, nullCount: 0, data: this.longs.subarray(0, rows) })
+  bytes(rows: number): ColumnBytes {
+    return withoutNulls(new Uint8Array(this.halves.buffer, 0, 8 * rows))
   }
 }
 
 class PseudonymColumn {
-  private readonly bytes: Uint8Array
-  private readonly longs: BigUint64Array
+  private readonly values: Uint8Array
   private readonly validity: Validity
   constructor(capacity: number) {
-    this.longs = new BigUint64Array(capacity)
-    this.bytes = new Uint8Array(this.longs.buffer)
+    this.values = new Uint8Array(8 * capacity)
     this.validity = new Validity(capacity)
   }
   set(at: number, pseudonym: Uint8Array | undefined): void {
     this.validity.set(at, pseudonym !== undefined)
     const from = 8 * at
-    for (let index = 0; index < 8; index++) this.bytes[from + index] = pseudonym === undefined ? 0 : pseudonym[index]!
+    for (let index = 0; index < 8; index++) this.values[from + index] = pseudonym === undefined ? 0 : pseudonym[index]!
   }
-  data(rows: number): Data {
-    return makeData({ type: new Uint64(), length: rows, data: this.longs.subarray(0, rows), ...this.validity.of(rows) })
+  bytes(rows: number): ColumnBytes {
+    const { nullCount, bitmap } = this.validity.of(rows)
+    return { nullCount, buffers: [bitmap, this.values.subarray(0, 8 * rows)] }
   }
 }
 
 /** UTF-8 texts, one after the other, with their offsets. */
 class TextColumn {
-  private bytes: Buffer
+  private text: Buffer
   private readonly offsets: Int32Array
   private last = ''
   private lastFrom = 0
   private lastTo = 0
   constructor(capacity: number) {
-    this.bytes = Buffer.allocUnsafeSlow(Math.max(64, capacity * 16))
+    this.text = Buffer.allocUnsafeSlow(Math.max(64, capacity * 16))
     this.offsets = new Int32Array(capacity + 1)
   }
   set(at: number, text: string): void {
@@ -291,28 +285,30 @@ class TextColumn {
     // Versions, roles and categories repeat: copying the bytes of the row before is half the price of encoding.
     const isRepeated = at > 0 && text === this.last
     const most = isRepeated ? this.lastTo - this.lastFrom : text.length * 3
-    if (from + most > this.bytes.length) this.grow(from + most)
+    if (from + most > this.text.length) this.grow(from + most)
     const to = isRepeated
-      ? from + this.bytes.copy(this.bytes, from, this.lastFrom, this.lastTo)
-      : from + this.bytes.write(text, from)
+      ? from + this.text.copy(this.text, from, this.lastFrom, this.lastTo)
+      : from + this.text.write(text, from)
     this.offsets[at + 1] = to
     this.last = text
     this.lastFrom = from
     this.lastTo = to
   }
   private grow(least: number): void {
-    const grown = Buffer.allocUnsafeSlow(Math.max(least, this.bytes.length * 2))
-    this.bytes.copy(grown)
-    this.bytes = grown
+    const grown = Buffer.allocUnsafeSlow(Math.max(least, this.text.length * 2))
+    this.text.copy(grown)
+    this.text = grown
   }
   /** Bytes of the first `rows` texts. */
   used(rows: number): number {
     return this.offsets[rows]!
   }
-  data(rows: number, validity: { nullCount: number; nullBitmap?: Uint8Array } = { nullCount: 0 }): Data {
-    const valueOffsets = this.offsets.subarray(0, rows + 1)
-    const data = this.bytes.subarray(0, this.offsets[rows])
-    return makeData({ type: new Utf8(), length: rows, valueOffsets, data, ...validity })
+  bytes(rows: number, validity: { nullCount: number; bitmap: Uint8Array } = NO_NULLS): ColumnBytes {
+    const offsets = new Uint8Array(this.offsets.buffer, 0, 4 * (rows + 1))
+    return {
+      nullCount: validity.nullCount,
+      buffers: [validity.bitmap, offsets, this.text.subarray(0, this.offsets[rows])],
+    }
   }
 }
 
@@ -332,9 +328,9 @@ class OutputColumn {
     this.values[at] = score === undefined ? 0 : score.value
     this.validity.set(at, score !== undefined)
   }
-  data(rows: number): Data {
-    const data = this.values.subarray(0, rows)
-    return makeData({ type: new Float64(), length: rows, data, ...this.validity.of(rows) })
+  bytes(rows: number): ColumnBytes {
+    const { nullCount, bitmap } = this.validity.of(rows)
+    return { nullCount, buffers: [bitmap, new Uint8Array(this.values.buffer, 0, 8 * rows)] }
   }
 }
 
@@ -366,9 +362,9 @@ class ModelColumns {
     this.role.set(at, score === undefined ? '' : score.role)
     this.fallback.set(at, score === undefined ? '' : score.fallback)
   }
-  data(rows: number): Data[] {
+  bytes(rows: number): ColumnBytes[] {
     const validity = this.validity.of(rows)
-    return [this.version.data(rows, validity), this.role.data(rows, validity), this.fallback.data(rows, validity)]
+    return [this.version.bytes(rows, validity), this.role.bytes(rows, validity), this.fallback.bytes(rows, validity)]
   }
   used(rows: number): number {
     return this.version.used(rows) + this.role.used(rows) + this.fallback.used(rows)

@@ -1,4 +1,4 @@
-"""Reads one record of `samples` with pyarrow, pandas and DuckDB and prints what each found, float32 as its bits."""
+"""Reads records of `samples` with pyarrow, pandas and DuckDB and prints what each found, float32 as its bits."""
 
 import json
 import struct
@@ -33,9 +33,10 @@ def float_bits(array):
     return array.view("uint32").tolist()
 
 
-def main(path):
+def read(path):
     with pa.ipc.open_stream(path) as stream:
         table = stream.read_all()
+    table.validate(full=True)
     floats = {field.name for field in table.schema if field.type == pa.float32()}
 
     arrow = {
@@ -63,16 +64,13 @@ def main(path):
         else:
             duck[name] = column(name, values.tolist())
 
-    json.dump(
-        {
-            "arrow": arrow,
-            "pandas": pandas,
-            "duckdb": duck,
-            "types": {field.name: str(field.type) for field in table.schema},
-            "metadata": {key.decode(): value.decode() for key, value in table.schema.metadata.items()},
-        },
-        sys.stdout,
-    )
+    return {
+        "arrow": arrow,
+        "pandas": pandas,
+        "duckdb": duck,
+        "types": {field.name: str(field.type) for field in table.schema},
+        "metadata": {key.decode(): value.decode() for key, value in table.schema.metadata.items()},
+    }
 
 
-main(sys.argv[1])
+json.dump([read(path) for path in sys.argv[1:]], sys.stdout)
