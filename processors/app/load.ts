@@ -135,7 +135,8 @@ function includeMappings(tree: unknown, source: SourceMap, { file, readFile }: L
     const mapping = valueAt(definition, ['mapping'])
     if (typeof mapping !== 'string' || !isMappingFile(mapping)) continue
     const path: Path = ['sources', name, 'mapping']
-    const target = posix.join(posix.dirname(file.replaceAll('\\', '/')), mapping)
+    const folder = posix.dirname(file.replaceAll('\\', '/'))
+    const target = posix.isAbsolute(mapping) ? mapping : posix.join(folder, mapping)
     const text = readFile?.(target)
     if (text === undefined) {
       const shown = source.referenceAt(path) ?? target
@@ -169,13 +170,10 @@ function withoutFaults(tree: unknown, issues: readonly Issue[]): Application | u
     else if (root === 'tests') delete rest[root]
     else delete (section as Record<string | number, unknown>)[entry]
   }
-  for (const [key, filler] of [
-    ['rtml', 1],
-    ['name', 'unnamed'],
-  ] as const)
-    rest[key] ??= filler
-  if (Object.keys((rest.sources as object | undefined) ?? {}).length === 0)
-    rest.sources = { unnamed: { mapping: 'none' } }
+  rest.rtml ??= 1
+  rest.name ??= 'unnamed'
+  const hasSources = Object.keys((rest.sources as object | undefined) ?? {}).length > 0
+  if (!hasSources) rest.sources = { unnamed: { mapping: 'none' } }
   return applicationSchema.safeParse(rest).data
 }
 
