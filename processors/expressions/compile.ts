@@ -228,7 +228,7 @@ function compileNode(compiler: Compilation, node: ASTNode, place: Place): Code {
     case '*':
     case '/':
     case '%':
-      return compileChain(compiler, node, node.op, inner)
+      return compileChain(compiler, node, inner)
     case '<':
     case '<=':
     case '>':
@@ -262,7 +262,7 @@ const isArithmetic = (op: string): op is ArithmeticOperator =>
   op === '+' || op === '-' || op === '*' || op === '/' || op === '%'
 
 /** `a + b - c …`: gone through from the left without recursion; evaluation nests as deep as the chain is long, which MAX_NODES bounds. */
-function compileChain(compiler: Compilation, node: ASTNode, _operator: ArithmeticOperator, place: Place): Code {
+function compileChain(compiler: Compilation, node: ASTNode, place: Place): Code {
   const nodes: ASTNode[] = []
   let at: ASTNode = node
   while (isArithmetic(at.op)) {

@@ -2,8 +2,7 @@
  * What went wrong. `syntax`: the text isn't an expression; `unknown-function`: no such function or method; `argument`: a function
  * refuses a value, or is called with too few or too many; `type`: the types of two operands don't fit; `limit`: a bound was reached.
  */
-export const EXPRESSION_ERROR_KINDS = ['syntax', 'unknown-function', 'type', 'argument', 'limit'] as const
-export type ExpressionErrorKind = (typeof EXPRESSION_ERROR_KINDS)[number]
+export type ExpressionErrorKind = 'syntax' | 'unknown-function' | 'type' | 'argument' | 'limit'
 
 const EXCERPT_LENGTH = 60
 

@@ -3,9 +3,8 @@ import { compileExpression } from './compile.ts'
 import { findZone, UTC, type Zone } from './dates/zones.ts'
 import type { Expression } from './types.ts'
 
-export { ExpressionError, type ExpressionErrorKind } from './errors.ts'
+export { ExpressionError } from './errors.ts'
 export { functionReference } from './functions/registry.ts'
-export type { FunctionReference } from './functions/spec.ts'
 
 export interface ExpressionsOptions {
   /** Current time, for `now()` and `timestamp()`. Without it they are refused at compile time. */
@@ -18,7 +17,7 @@ export interface ExpressionsOptions {
   readonly timeZone?: string
 }
 
-export interface CompileOptions {
+interface CompileOptions {
   /** Names that are given to `evaluate` beside the root, e.g. `item`, `index`. They hide fields of the same name. */
   readonly variables?: readonly string[]
 }

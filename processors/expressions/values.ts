@@ -132,7 +132,7 @@ function remedy(a: unknown, b: unknown): string {
 }
 
 /** Text of a number as JSON has it; `1` for 1.0. */
-export function numberText(value: number | bigint): string {
+function numberText(value: number | bigint): string {
   return String(value)
 }
 

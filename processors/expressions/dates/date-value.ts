@@ -89,7 +89,7 @@ function localText(localMs: number): string {
 }
 
 /** @param localMs wall-clock time as if it were UTC, milliseconds since 1970 */
-export function civilTime(localMs: number): CivilTime {
+function civilTime(localMs: number): CivilTime {
   const date = new Date(localMs)
   const year = date.getUTCFullYear()
   return {

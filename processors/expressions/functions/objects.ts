@@ -84,7 +84,7 @@ function addToMap(...maps: unknown[]): Fields {
 }
 
 /** A map of the list's elements by the text of one of their fields; the first of two equal keys holds. */
-export function arrayToMap(input: unknown, attribute: unknown): Fields {
+function arrayToMap(input: unknown, attribute: unknown): Fields {
   const list = toList(input, 'list')
   const name = toText(attribute, 'attribute')
   spend(list.length / 4)

@@ -11,7 +11,7 @@ import { withoutEmptyEnd } from './text.ts'
  * A regular expression in RE2 syntax, which is CEL's. Matching is linear in the input for every pattern (automata, no backtracking), so no
  * pattern can hang; look-around and back-references don't exist. Work is still charged: a large pattern costs more a character.
  */
-export interface Pattern {
+interface Pattern {
   readonly regex: RE2JS
   /** Work a character, in units of `spend`. */
   readonly cost: number
@@ -21,7 +21,7 @@ const MAX_CACHED_PATTERNS = 200
 const cache = new Map<string, Pattern>()
 
 /** @throws ExpressionError `argument` when RE2 doesn't accept it */
-export function compileRegex(source: string): Pattern {
+function compileRegex(source: string): Pattern {
   const known = cache.get(source)
   if (known !== undefined) return known
   if (source.length > MAX_PATTERN_LENGTH)
@@ -46,7 +46,7 @@ function compileOrRefuse(source: string): RE2JS {
 }
 
 /** A literal pattern is compiled once, any other on each call (from a bounded cache). */
-export function patternOf(literal: Literal): (value: unknown) => Pattern {
+function patternOf(literal: Literal): (value: unknown) => Pattern {
   if (literal === undefined) return (value) => compileRegex(toText(value, 'regular expression'))
   if (literal.value === null) return () => refuse('argument', 'The regular expression is null.')
   const fixed = compileRegex(toText(literal.value, 'regular expression'))
@@ -54,7 +54,7 @@ export function patternOf(literal: Literal): (value: unknown) => Pattern {
 }
 
 /** Whether the pattern is found anywhere in the text. */
-export function found(pattern: Pattern, text: string): boolean {
+function found(pattern: Pattern, text: string): boolean {
   spend(text.length * pattern.cost)
   return pattern.regex.test(text)
 }

@@ -19,7 +19,7 @@ export const GROUPS = [
   'User agents',
   'Analytics',
 ] as const
-export type Group = (typeof GROUPS)[number]
+type Group = (typeof GROUPS)[number]
 
 /** What a function may know besides its arguments. */
 export interface FunctionContext {

@@ -38,6 +38,8 @@ const scalar = fc.oneof(
     false,
     null,
     2n ** 60n,
+    1n,
+    -7n,
     Number.NaN,
   ),
   fc.string({ maxLength: 8 }),
@@ -127,6 +129,46 @@ describe('direct closures', () => {
       }),
       { numRuns: 5_000 },
     )
+  })
+
+  it('agree on every pair of a value and a literal, also nearly equal ones', () => {
+    const values = [
+      1,
+      1n,
+      '1',
+      true,
+      0,
+      -0,
+      0n,
+      2.5,
+      Number.NaN,
+      2n ** 60n,
+      2 ** 60,
+      '',
+      'x',
+      null,
+      undefined,
+      [],
+      [1],
+      {},
+    ]
+    const literals = ['1', '"1"', 'true', '0', '-0.0', '2.5', '1152921504606846976', '""', '"x"', 'null']
+    for (const text of literals)
+      for (const form of [
+        'a == L',
+        'L != a',
+        'a in [L]',
+        'a in [L, "z"]',
+        '!(a == L)',
+        'a == L && a != null',
+        'a == L || L == a',
+      ])
+        for (const a of values) {
+          const source = form.replaceAll('L', text)
+          expect(direct(source).evaluate({ a }), `${source} with ${inspect(a)}`).toEqual(
+            general(source).evaluate({ a }),
+          )
+        }
   })
 
   it('read a path as a plain walk over own fields does', () => {
