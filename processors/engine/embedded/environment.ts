@@ -59,10 +59,10 @@ interface Committed {
 }
 
 /**
- * Entries that one commit writes at most, unless a single operation has more: about 5 ms of this thread at 2.5 µs each,
+ * Entries that one commit writes at most, unless a single operation has more: about 3 ms of this thread at 2.5 µs each,
  * which is also how long another process waits for the write lock beside the flush.
  */
-const ENTRIES_PER_COMMIT = 2_000
+const ENTRIES_PER_COMMIT = 1_250
 /** Writes that may wait for a commit: callers hold back far earlier, by awaiting theirs. */
 const QUEUED_OPERATIONS = 100_000
 const ROOM_CHECK_MS = 1_000
