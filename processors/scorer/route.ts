@@ -47,6 +47,8 @@ function armsOf(service: string, members: readonly { model: ScorerModel; index: 
   let upTo = 0
   return members.flatMap(({ model, index }) => {
     if (model.role !== 'arm') return []
+    if (model.share <= 0)
+      refuse(model, `arm ${model.name} of service ${JSON.stringify(service)} has no share. Give it one: share: 0.1.`)
     upTo += model.share
     // Shares such as 0.1 × 10 add up to a little more than 1.
     if (upTo > 1 + 1e-9)

@@ -147,6 +147,11 @@ describe('champion, arms and shadows', () => {
       'service "home" has arms but no champion.',
     ],
     [
+      'an arm without a share',
+      [simple('a', { service: 'home' }), simple('b', { service: 'home', role: 'arm' })],
+      'arm b of service "home" has no share. Give it one: share: 0.1.',
+    ],
+    [
       'shares above 1',
       [
         simple('a', { service: 'home' }),
