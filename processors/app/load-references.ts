@@ -5,15 +5,12 @@ import type { Environment } from './load-environment.ts'
 import type { Issue, Path } from './load-source-map.ts'
 import type { Application, FeatureDefinition, ModelDefinition } from './schema.ts'
 import { didYouMean } from './suggest.ts'
+import { topicNames } from './topics.ts'
 import { type Ms, ms } from './units.ts'
 
 const MAX_PANES = 1_000
 const LEAST_HOP_MS = ms(1_000)
 
-/** Topics whose names are fixed; `topicPrefix` goes before them as before all others. */
-const FIXED_TOPICS = ['profile.segments', 'models', 'control', 'state.snapshots'] as const
-/** Stages that refuse events, each with a dead-letter topic. */
-export const DEAD_LETTER_STAGES = ['raw', 'xdm'] as const
 /** Columns of `samples` beside the features. */
 const SAMPLE_COLUMNS = new Set(['event_id', 'pseudonym', 'event_ts', 'processed_at', 'partition', 'position'])
 
@@ -349,50 +346,50 @@ function checkServices({ models }: Application): Issue[] {
 const collisionKey = (topic: string): string => topic.replaceAll('.', '_')
 
 function checkTopics(app: Application): Issue[] {
-  const { outputs, events, topicPrefix } = app
+  const names = topicNames(app)
+  const deadLetters: Path = ['outputs', 'deadLetters', 'prefix']
   const uses: { topic: string; path: Path; what: string }[] = [
-    ...FIXED_TOPICS.map((topic) => ({ topic, path: [], what: `rtml's own ${topic}` })),
-    ...DEAD_LETTER_STAGES.map((stage) => ({
-      topic: `${outputs.deadLetters.prefix}${stage}`,
-      path: ['outputs', 'deadLetters', 'prefix'],
-      what: `dead letters of ${stage}`,
+    { topic: names.models, path: ['topicPrefix'], what: "rtml's own models" },
+    { topic: names.control, path: ['topicPrefix'], what: "rtml's own control" },
+    { topic: names.snapshots, path: ['topicPrefix'], what: "rtml's own snapshots" },
+    { topic: names.deadRaw, path: deadLetters, what: 'dead letters of raw' },
+    { topic: names.deadXdm, path: deadLetters, what: 'dead letters of xdm' },
+    { topic: names.events, path: ['events', 'topic'], what: 'events.topic' },
+    { topic: names.scores, path: ['outputs', 'scores', 'topic'], what: 'outputs.scores' },
+    { topic: names.samples, path: ['outputs', 'samples', 'topic'], what: 'outputs.samples' },
+    ...Object.keys(app.entities).map((name) => ({
+      topic: names.entity(name),
+      path: ['entities', name],
+      what: `entity ${name}`,
     })),
-    { topic: events.topic, path: ['events', 'topic'], what: 'events.topic' },
-    { topic: outputs.scores.topic, path: ['outputs', 'scores', 'topic'], what: 'outputs.scores' },
-    { topic: outputs.samples.topic, path: ['outputs', 'samples', 'topic'], what: 'outputs.samples' },
-    ...Object.entries(app.sources).map(([name, source]) => ({
-      topic: source.topic ?? `raw.${name}`,
+    ...Object.keys(app.sources).map((name) => ({
+      topic: names.raw(name),
       path: ['sources', name, 'topic'],
       what: `source ${name}`,
     })),
   ]
   // Two lookups may read one topic; a lookup's topic may not be one that rtml writes.
-  const tables = Object.entries(app.lookups).map(([name, lookup]) => ({
-    topic: lookup.topic,
+  const tables = Object.keys(app.lookups).map((name) => ({
+    topic: names.lookup(name),
     path: ['lookups', name, 'topic'] as Path,
-    what: `lookup ${name}`,
   }))
   const issues: Issue[] = []
+  const taken = (topic: string, owner: string) =>
+    `topic ${JSON.stringify(topic)} is that of ${owner} already. Use another name.`
   const owners = new Map<string, string>()
   for (const { topic, path, what } of uses) {
-    const taken = owners.get(collisionKey(topic))
-    if (taken === undefined) owners.set(collisionKey(topic), what)
-    else issues.push({ path, message: `topic ${JSON.stringify(topic)} is that of ${taken} already. Use another name.` })
+    const owner = owners.get(collisionKey(topic))
+    if (owner === undefined) owners.set(collisionKey(topic), what)
+    else issues.push({ path, message: taken(topic, owner) })
   }
   for (const { topic, path } of tables) {
-    const taken = owners.get(collisionKey(topic))
-    if (taken !== undefined) {
-      issues.push({ path, message: `topic ${JSON.stringify(topic)} is that of ${taken} already. Use another name.` })
-    }
+    const owner = owners.get(collisionKey(topic))
+    if (owner !== undefined) issues.push({ path, message: taken(topic, owner) })
   }
   for (const { topic, path } of [...uses, ...tables]) {
-    const full = `${topicPrefix}${topic}`
-    if (full.length > 249 || full === '.' || full === '..') {
-      issues.push({
-        path,
-        message: `topic ${JSON.stringify(full.slice(0, 60))} is not possible: 1–249 characters, not "." or "..".`,
-      })
-    }
+    if (topic.length <= 249 && topic !== '.' && topic !== '..') continue
+    const message = `topic ${JSON.stringify(topic.slice(0, 60))} is not possible: 1–249 characters, not "." or "..".`
+    issues.push({ path, message })
   }
   return issues
 }

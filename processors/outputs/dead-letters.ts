@@ -1,9 +1,6 @@
 import type { Code, Rejection } from '../app/errors.ts'
-import type { DEAD_LETTER_STAGES } from '../app/load-references.ts'
 import { type EpochMs, epochMs, type Offset, offset } from '../app/units.ts'
 import { unframe } from './wire.ts'
-
-export type DeadLetterStage = (typeof DEAD_LETTER_STAGES)[number]
 
 const MAX_MESSAGE_BYTES = 1_024
 const MAX_PATH_BYTES = 512
@@ -27,14 +24,6 @@ export interface DeadLetterRecord {
   readonly key: Buffer | null
   readonly value: Buffer | null
   readonly headers: Headers
-}
-
-/** `<topicPrefix><outputs.deadLetters.prefix><stage>`. */
-export function deadLetterTopic(
-  app: { readonly topicPrefix: string; readonly outputs: { readonly deadLetters: { readonly prefix: string } } },
-  stage: DeadLetterStage,
-): string {
-  return `${app.topicPrefix}${app.outputs.deadLetters.prefix}${stage}`
 }
 
 /**

@@ -2,9 +2,7 @@
 export {
   type DeadLetter,
   type DeadLetterRecord,
-  type DeadLetterStage,
   deadLetter,
-  deadLetterTopic,
   parseDeadLetter,
   type RefusedRecord,
 } from './dead-letters.ts'

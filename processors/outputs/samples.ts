@@ -45,7 +45,7 @@ const NO_NULLS = { nullCount: 0, bitmap: NO_BYTES }
 const FULL_BYTES = 786_432
 
 /** Column of a model's output: `score.<model>`, or `score.<model>.<output>` for a model of several. */
-export function scoreColumn({ model, output }: { model: string; output: string }): string {
+function scoreColumn({ model, output }: { model: string; output: string }): string {
   return output === 'score' ? `score.${model}` : `score.${model}.${output}`
 }
 

@@ -438,6 +438,16 @@ describe('references', () => {
       /lookups.l.topic: topic "samples" is that of outputs.samples already/,
     ],
     ['two lookups of one topic', 'lookups: { a: { topic: t }, b: { topic: t } }', undefined],
+    [
+      'the topic of an entity',
+      'entities: { item: { key: a } }\nevents: { topic: shop.entity.item }',
+      /entities.item: topic "shop.entity.item" is that of events.topic already/,
+    ],
+    [
+      'a topic that is too long',
+      `topicPrefix: ${'p'.repeat(100)}\nevents: { topic: ${'t'.repeat(150)} }`,
+      /events.topic: topic "p+" is not possible: 1–249/,
+    ],
     ['a fixed topic', 'events: { topic: control }', /topic "control" is that of rtml's own control/],
     ['a reserved column', 'features: { event_id: { kind: count } }', /"event_id" is a column of samples already/],
     [

@@ -1,12 +1,7 @@
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { epochMs, offset } from '../../../processors/app/units.ts'
-import {
-  deadLetter,
-  deadLetterTopic,
-  parseDeadLetter,
-  type RefusedRecord,
-} from '../../../processors/outputs/dead-letters.ts'
+import { deadLetter, parseDeadLetter, type RefusedRecord } from '../../../processors/outputs/dead-letters.ts'
 import { frame } from '../../../processors/outputs/wire.ts'
 
 const RECORD: RefusedRecord = {
@@ -98,9 +93,3 @@ it.each(['rtml-code', 'rtml-topic', 'rtml-partition', 'rtml-offset', 'rtml-times
     expect(parseDeadLetter({ key: null, value: null, headers })).toBeUndefined()
   },
 )
-
-it('goes to the topic of its stage', () => {
-  expect(deadLetterTopic({ topicPrefix: 'prod.', outputs: { deadLetters: { prefix: 'dlq.' } } }, 'xdm')).toBe(
-    'prod.dlq.xdm',
-  )
-})
