@@ -4,8 +4,9 @@
  * becomes a number: `"12.50"` and `"12,50"` differ by a factor of 100 for a guess, so the mapping says `to_decimal(…)`.
  * Ranges, patterns and shapes are the schema's own `conform`, once for the whole event.
  */
-import { formatTime, parseTime, type TimeUnit } from '../xdm/index.ts'
+
 import type { XdmType } from '../xdm/index.ts'
+import { formatTime, parseTime, type TimeUnit } from '../xdm/index.ts'
 import { isObject, nameOf } from './decode/types.ts'
 
 export interface AdaptOptions {

@@ -2,12 +2,12 @@
  * A mapping → closures, once. Per event they fill a tree of XDM nodes: a node's own rule gives its value (for objects: a
  * copy of a parent), rules below it are laid over that, and an object exists only if something is in it.
  */
-import { RtmlError, type Rejection } from '../app/errors.ts'
+import { type Rejection, RtmlError } from '../app/errors.ts'
 import type { FieldRule, LetRule, MappingDefinition } from '../app/schema.ts'
 import type { XdmSchema, XdmType } from '../xdm/index.ts'
 import { type Adapt, type AdaptOptions, compileAdapt, Misfit } from './adapt.ts'
 import { isObject, nameOf } from './decode/types.ts'
-import { type CompileExpression, compileTest, compileValue, type Scope, type Value } from './value.ts'
+import { type CompileExpression, compileTest, compileValue, type Scope, type Test, type Value } from './value.ts'
 
 /** What happened while one event was built. */
 export interface Report {
@@ -20,11 +20,12 @@ export interface Report {
 export type Policy = 'null' | 'reject' | 'default'
 
 export interface CompiledMapping {
-  /** Whether any rule reads `raw` (headers, key, time of the record): it costs a copy of the headers. */
+  /** Whether any rule reads `raw` (source, key, headers, time and place of the record), and its headers: they cost a copy. */
   readonly usesRaw: boolean
+  readonly usesHeaders: boolean
   /** List of the events inside the record. */
   readonly each: Value | undefined
-  readonly when: ((scope: Scope) => boolean) | undefined
+  readonly when: Test | undefined
   /** Computes the named values into `scope.vars`. */
   readonly assign: (scope: Scope, report: Report) => void
   /** The event as mapped, not yet conformed. */
@@ -44,7 +45,7 @@ export interface CompileContext {
 
 interface Rule {
   readonly path: string
-  readonly when: ((scope: Scope) => boolean) | undefined
+  readonly when: Test | undefined
   readonly value: (scope: Scope, report: Report) => unknown
   readonly adapt: Adapt
   readonly policy: Policy
@@ -83,7 +84,8 @@ export function compileMapping(mapping: MappingDefinition, context: CompileConte
   for (const [path, rule] of Object.entries(mapping.fields)) addField(root, '', path, rule, variables, scope, policies)
 
   return {
-    usesRaw: [...sources, ...plainSources(mapping)].some((source) => /\braw\b/.test(source)),
+    usesRaw: sources.some((source) => /\braw\b/.test(source)),
+    usesHeaders: sources.some((source) => /\braw\b(?!\.(?:source|time|place|key)\b)/.test(source)),
     each,
     when,
     assign(at, report) {
@@ -110,21 +112,6 @@ const requiredPolicy = (schema: XdmSchema, path: string): { policy: Policy; defa
   policy: !path.includes('.') && schema.isRequired(path) ? 'reject' : 'null',
   default: undefined,
 })
-
-/** Sources that `compileValue` may have turned into look-ups without compiling them. */
-function plainSources(mapping: MappingDefinition): string[] {
-  const found: string[] = [mapping.each ?? '', mapping.when ?? '']
-  for (const rule of Object.values(mapping.let ?? {})) found.push(typeof rule === 'string' ? rule : (rule.from ?? ''))
-  const visit = (rule: FieldRule): void => {
-    if (typeof rule === 'string') found.push(rule)
-    else {
-      found.push(rule.from ?? '', rule.each ?? '')
-      for (const inner of Object.values(rule.fields ?? {})) visit(inner)
-    }
-  }
-  for (const rule of Object.values(mapping.fields)) visit(rule)
-  return found
-}
 
 // ---- rules
 
@@ -407,7 +394,7 @@ function valueOf(source: string, variables: readonly string[], context: CompileC
   }
 }
 
-function testOf(source: string, variables: readonly string[], context: CompileContext, where: string) {
+function testOf(source: string, variables: readonly string[], context: CompileContext, where: string): Test {
   try {
     return compileTest(source, variables, context.compile)
   } catch (error) {

@@ -6,7 +6,7 @@ import type { Application, MappingDefinition, SourceDefinition } from '../app/sc
 import { epochMs } from '../app/units.ts'
 import type { Expression } from '../expressions/types.ts'
 import { type ConformLimits, parseRfc3339, type XdmSchema } from '../xdm/index.ts'
-import { compileMapping, type CompiledMapping } from './compile.ts'
+import { type CompiledMapping, compileMapping } from './compile.ts'
 import { collectConsent } from './consent.ts'
 import { createSchemaCache } from './decode/confluent.ts'
 import { createDecoder, textHeaders } from './decode/index.ts'
@@ -71,7 +71,7 @@ export function createMapper(options: MapperOptions): Mapper {
       return
     }
     if (decoded.elements.length === 0) result.skipped++
-    const raw = compiled.usesRaw ? rawOf(name, record) : undefined
+    const raw = compiled.usesRaw ? rawOf(name, record, compiled) : undefined
     const ids = new IdSeed(name, record)
     for (let i = 0; i < decoded.elements.length; i++) {
       const element = decoded.elements[i] as (typeof decoded.elements)[number]
@@ -211,7 +211,8 @@ function setDefault(xdm: Xdm, path: string, value: unknown): void {
   const steps = path.split(/[.[\]]+/).filter((step) => step !== '')
   const last = steps.pop()
   let at: unknown = xdm
-  for (const step of steps) at = typeof at === 'object' && at !== null ? (at as Record<string, unknown>)[step] : undefined
+  for (const step of steps)
+    at = typeof at === 'object' && at !== null ? (at as Record<string, unknown>)[step] : undefined
   if (last !== undefined && typeof at === 'object' && at !== null) (at as Record<string, unknown>)[last] = value
 }
 
@@ -269,11 +270,11 @@ class Result implements MapResult {
 }
 
 /** `raw` of expressions: what the record carries besides its value. */
-function rawOf(source: string, record: RawRecord): Record<string, unknown> {
+function rawOf(source: string, record: RawRecord, { usesHeaders }: CompiledMapping): Record<string, unknown> {
   return {
     source,
     key: record.key === null ? null : record.key.toString('utf8'),
-    headers: { ...textHeaders(record) },
+    headers: usesHeaders ? { ...textHeaders(record) } : undefined,
     time: record.timestamp,
     place: record.place,
   }

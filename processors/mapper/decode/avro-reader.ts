@@ -69,7 +69,12 @@ function compile(schema: unknown, space: string, names: Names, limits: Limits, l
     case 'fixed': {
       const size = Number(definition['size'])
       if (!Number.isInteger(size) || size < 0) throw new AvroError('a fixed type has no size')
-      return declare(definition, space, names, logical(definition, (cursor) => take(cursor, size)))
+      return declare(
+        definition,
+        space,
+        names,
+        logical(definition, (cursor) => take(cursor, size)),
+      )
     }
     case 'array': {
       if (isEmptyType(definition['items'])) throw new AvroError('a list of empty items has no bounded size')
@@ -100,13 +105,7 @@ function compile(schema: unknown, space: string, names: Names, limits: Limits, l
   }
 }
 
-function record(
-  definition: Record<string, unknown>,
-  space: string,
-  names: Names,
-  limits: Limits,
-  level: number,
-): Read {
+function record(definition: Record<string, unknown>, space: string, names: Names, limits: Limits, level: number): Read {
   const slot = { read: (() => undefined) as Read }
   const inner = register(definition, space, names, slot)
   const fields = definition['fields']

@@ -3,8 +3,8 @@
  * Rows with another number of cells than the header are refused one by one.
  */
 import { parse } from 'csv-parse/sync'
-import { type Decoded, type Element, type Limits, refuse } from './types.ts'
 import { textOf } from './text.ts'
+import { type Decoded, type Element, type Limits, refuse } from './types.ts'
 
 export interface CsvOptions {
   readonly format: 'csv' | 'tsv'
@@ -42,11 +42,7 @@ function elementOf(row: readonly Cell[], header: readonly string[], index: numbe
     const cell = row[i] as Cell
     const name = header[i] as string
     if (cell !== null && cell.length > limits.stringLength)
-      return refuse(
-        'LIMIT',
-        name,
-        `a text of ${cell.length} characters; limits.stringLength is ${limits.stringLength}`,
-      )
+      return refuse('LIMIT', name, `a text of ${cell.length} characters; limits.stringLength is ${limits.stringLength}`)
     if (name !== '__proto__') value[name] = cell
   }
   return { ok: true, value }

@@ -42,8 +42,7 @@ function byFormat(
       }
     case 'csv':
     case 'tsv':
-      return (value) =>
-        decodeCsv(value, { format, columns: mapping.columns, separator: mapping.separator }, limits)
+      return (value) => decodeCsv(value, { format, columns: mapping.columns, separator: mapping.separator }, limits)
     case 'snowplow-tsv':
       return (value) => decodeSnowplow(value, limits)
     default:

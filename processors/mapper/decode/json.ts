@@ -2,8 +2,9 @@
  * JSON as the log has it, decoded without losing anything: integers beyond 2^53 stay text (an id keeps its digits), and
  * sizes are bounded. Of a repeated key the last one wins, as in every common parser. A lone surrogate becomes U+FFFD.
  */
-import { type Limits, type Parsed, quote, refuse } from './types.ts'
+
 import { textOf } from './text.ts'
+import { type Limits, type Parsed, quote, refuse } from './types.ts'
 
 /** Integers of fewer digits than this always fit a double exactly. */
 const UNSAFE_DIGITS = 16
@@ -41,9 +42,12 @@ function scanText(text: string): Scan {
       }
     } else if (c >= 0x30 && c <= 0x39) {
       if (++digits >= UNSAFE_DIGITS) hasWideNumber = true
-    } else if (digits > 0 && (c === 0x65 || c === 0x45)) {
+    } else if (digits !== 0 && (c === 0x65 || c === 0x45)) {
       hasWideNumber = true
-    } else if (c !== 0x2e) {
+    } else if (c === 0x2e) {
+      // digits of a fraction may be rounded, as everywhere in JSON: only an integer's are an id
+      digits = Number.MIN_SAFE_INTEGER
+    } else {
       digits = 0
       if (c === 0x7b || c === 0x5b) {
         if (++depth > deepest) deepest = depth

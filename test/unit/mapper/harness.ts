@@ -1,6 +1,11 @@
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { type Application, applicationSchema, type MappingDefinition, mappingSchema } from '../../../processors/app/schema.ts'
+import {
+  type Application,
+  applicationSchema,
+  type MappingDefinition,
+  mappingSchema,
+} from '../../../processors/app/schema.ts'
 import { epochMs } from '../../../processors/app/units.ts'
 import { createExpressions } from '../../../processors/expressions/index.ts'
 import { createMapper, loadMapping, type Mapper, type RawRecord } from '../../../processors/mapper/index.ts'
@@ -55,7 +60,13 @@ export async function mapperOf(mapping: string | Record<string, unknown>, setup:
   const app = applicationSchema.parse({
     rtml: 1,
     name: 'test',
-    sources: { [name]: { mapping: mapping as string | MappingDefinition, ...setup.source, ...(inline ? { mapping: inline } : {}) } },
+    sources: {
+      [name]: {
+        mapping: mapping as string | MappingDefinition,
+        ...setup.source,
+        ...(inline ? { mapping: inline } : {}),
+      },
+    },
     ...setup.app,
   })
   const schema = schemaOf(app)
