@@ -41,6 +41,8 @@ export class RedisLine {
   readonly #client: Promise<Redis | Cluster>
   /** Commands without an answer: bounded, so that a frozen server can't fill the memory. */
   #waiting = 0
+  /** Why there is no connection. */
+  #lastError: Error | undefined
 
   constructor(settings: RedisSettings, clock: Clock, health: Health) {
     this.settings = settings
@@ -141,7 +143,7 @@ export class RedisLine {
     const isReady = client.status === 'ready' || (await Promise.race([ready.promise, late]))
     timer.abort()
     client.off('ready', onReady)
-    if (!isReady) throw new Error('not connected')
+    if (!isReady) throw this.#lastError ?? new Error('not connected')
   }
 
   #classified(error: unknown): RtmlError | Error {
@@ -191,9 +193,15 @@ export class RedisLine {
       ...(secure && { tls: secure }),
     }
     const client = this.#connect(common, topology, retryStrategy)
-    client.on('error', () => this.#health.silent('redis'))
+    client.on('error', (error) => {
+      this.#lastError = error
+      this.#health.silent('redis')
+    })
     client.on('close', () => this.#health.silent('redis'))
-    client.on('ready', () => this.#health.up('redis'))
+    client.on('ready', () => {
+      this.#lastError = undefined
+      this.#health.up('redis')
+    })
     return client
   }
 
