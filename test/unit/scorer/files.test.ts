@@ -142,6 +142,14 @@ describe('the hash', () => {
     expect(murmur3(new TextEncoder().encode(text))).toBe(expected)
   })
 
+  it('is the same for short and long texts, whatever was hashed before', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'grapheme', maxLength: 700 }), (text) => {
+        expect(unitHash(text)).toBe(murmur3(new TextEncoder().encode(text)) / 2 ** 32)
+      }),
+    )
+  })
+
   it('spreads profiles evenly', () => {
     let below = 0
     for (let i = 0; i < 20_000; i++) if (unitHash(`arm\nhome\nECID:${i}`) < 0.3) below++
