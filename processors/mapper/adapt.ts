@@ -127,8 +127,8 @@ function compileRecord(type: XdmType & { kind: 'record' }): Adapt {
   if (type.name === 'Identity') {
     return (value) => {
       if (isObject(value)) {
-        const id = adaptText(value['id'])
-        return id instanceof Misfit ? id : id === value['id'] ? value : { ...value, id }
+        const id = adaptText(value.id)
+        return id instanceof Misfit ? id : id === value.id ? value : { ...value, id }
       }
       const id = adaptText(value)
       return typeof id === 'string' ? { id } : id

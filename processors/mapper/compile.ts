@@ -71,7 +71,7 @@ export function compileMapping(mapping: MappingDefinition, context: CompileConte
   }
   const scope = { ...context, compile }
   const outer = [...RECORD_VARIABLES]
-  const each = mapping.each === undefined ? undefined : valueOf(mapping.each, outer, scope, 'each')
+  const each = mapping.each === undefined ? undefined : readerOf(mapping.each, outer, scope, 'each')
   const variables: string[] = each ? [...outer, ...ITEM_VARIABLES] : outer
   const lets = Object.entries(mapping.let ?? {}).map(([name, rule]) => {
     const compiled = compileLet(name, rule, [...variables], scope)
@@ -124,7 +124,7 @@ function compileLet(
   const definition = typeof rule === 'string' ? { from: rule } : rule
   const place = `let.${name}`
   if (definition.from === undefined) throw configError(context, place, 'needs from')
-  const from = valueOf(definition.from, variables, context, place)
+  const from = readerOf(definition.from, variables, context, place)
   const table = definition.table ? new Map(Object.entries(definition.table)) : undefined
   const { pairs } = definition
   const fallback = definition.default ?? null
@@ -155,9 +155,9 @@ export function objectOfPairs(list: unknown): Record<string, unknown> | null {
   const result: Record<string, unknown> = {}
   for (const pair of list) {
     if (!isObject(pair)) continue
-    const key = pair['key'] ?? pair['name']
+    const key = pair.key ?? pair.name
     if (typeof key !== 'string' || key === '__proto__') continue
-    const value = pair['value']
+    const value = pair.value
     result[key] = isObject(value) ? valueOfAlternatives(value) : value
   }
   return result
@@ -270,7 +270,7 @@ function compileSource(
     return () => fixed
   }
   if (definition.from === undefined) throw configError(context, place, 'needs from, const or each')
-  const from = valueOf(definition.from, variables, context, place)
+  const from = readerOf(definition.from, variables, context, place)
   if (!definition.table) return from
   const table = new Map(
     Object.entries(definition.table).map(([key, value]) => [key, constant(value, `table.${key}`)] as const),
@@ -288,7 +288,7 @@ function compileEach(
   policies: Map<string, Rule>,
 ): Rule['value'] {
   if (type.kind !== 'array') throw configError(context, place, 'each makes a list, and the path is none')
-  const list = valueOf(definition.each as string, variables, context, `${place}.each`)
+  const list = readerOf(definition.each as string, variables, context, `${place}.each`)
   const inner = [...new Set([...variables, ...ITEM_VARIABLES])]
   const element: Node = { key: '', type: type.items, children: [], rule: undefined }
   if (definition.from !== undefined) addField(element, `${path}[]`, '*', definition.from, inner, context, policies)
@@ -301,18 +301,18 @@ function compileEach(
     if (items == null) return undefined
     if (!Array.isArray(items)) throw new Error(`each: expected a list, got ${nameOf(items)}`)
     const { vars } = scope
-    const outerItem = vars['item']
-    const outerIndex = vars['index']
+    const outerItem = vars.item
+    const outerIndex = vars.index
     const result: unknown[] = []
     for (let i = 0; i < items.length; i++) {
       if (items[i] == null) continue
-      vars['item'] = items[i]
-      vars['index'] = i
+      vars.item = items[i]
+      vars.index = i
       const value = evaluate(element, scope, undefined, report)
       if (value !== undefined) result.push(value)
     }
-    vars['item'] = outerItem
-    vars['index'] = outerIndex
+    vars.item = outerItem
+    vars.index = outerIndex
     return result.length === 0 ? undefined : result
   }
 }
@@ -386,7 +386,7 @@ function configError(context: CompileContext, where: string, message: string): R
   return new RtmlError('CONFIG', `${where}: ${message}`, { place: context.place })
 }
 
-function valueOf(source: string, variables: readonly string[], context: CompileContext, where: string): Value {
+function readerOf(source: string, variables: readonly string[], context: CompileContext, where: string): Value {
   try {
     return compileValue(source, variables, context.compile)
   } catch (error) {

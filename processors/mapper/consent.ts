@@ -6,9 +6,9 @@ const REFUSED = new Set<unknown>(['n', 'dn'])
 
 /** `consents.collect.val`, read: pending, unknown and absent are undecided. */
 export function collectConsent(event: Record<string, unknown>): 'allowed' | 'refused' | 'undecided' {
-  const consents = event['consents']
-  const collect = isObject(consents) ? consents['collect'] : undefined
-  const value = isObject(collect) ? collect['val'] : undefined
+  const consents = event.consents
+  const collect = isObject(consents) ? consents.collect : undefined
+  const value = isObject(collect) ? collect.val : undefined
   if (ALLOWED.has(value)) return 'allowed'
   return REFUSED.has(value) ? 'refused' : 'undecided'
 }

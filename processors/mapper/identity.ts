@@ -79,13 +79,14 @@ export function identify(mapped: unknown, policy: IdentityPolicy): Identified {
     }
     for (const entry of list as unknown[]) {
       // trackers write "" for a visitor who isn't known: nothing is lost with it
-      if (isObject(entry) && (entry['id'] === '' || entry['id'] == null)) continue
-      const id = isObject(entry) ? normalizeId(namespace, entry['id']) : undefined
+      if (isObject(entry) && (entry.id === '' || entry.id == null)) continue
+      const id = isObject(entry) ? normalizeId(namespace, entry.id) : undefined
       if (id === undefined) {
         lost.push(namespace)
         continue
       }
-      const known = (identityMap[namespace] ??= [])
+      identityMap[namespace] ??= []
+      const known = identityMap[namespace]
       const at = known.findIndex((identity) => identity.id === id)
       const { primary, authenticatedState } = entry as Record<string, unknown>
       const index = at >= 0 ? at : known.length

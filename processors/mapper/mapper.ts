@@ -156,17 +156,17 @@ function createFinish({ app, schema, secrets, source }: MapperOptions, compiled:
       result.skipped++
       return
     }
-    const identified = identify(built['identityMap'], app.identity)
+    const identified = identify(built.identityMap, app.identity)
     if (!identified.ok) {
       result.reject('IDENTITY', identified.path, identified.message)
       return
     }
     for (const namespace of identified.lost) result.lose(`identityMap.${namespace}`)
-    built['identityMap'] = identified.identityMap
+    built.identityMap = identified.identityMap
 
-    const ts = typeof built['timestamp'] === 'string' ? parseRfc3339(built['timestamp']) : Number.NaN
+    const ts = typeof built.timestamp === 'string' ? parseRfc3339(built.timestamp) : Number.NaN
     if (Number.isNaN(ts)) {
-      result.reject('MAP_REQUIRED', 'timestamp', `expected a time, got ${nameOf(built['timestamp'])}`)
+      result.reject('MAP_REQUIRED', 'timestamp', `expected a time, got ${nameOf(built.timestamp)}`)
       return
     }
     if (ts > record.timestamp + source.maxFutureSkew) {
@@ -174,11 +174,11 @@ function createFinish({ app, schema, secrets, source }: MapperOptions, compiled:
       result.reject(
         'FUTURE',
         'timestamp',
-        `${built['timestamp']} is ${aheadS} s after the record; maxFutureSkew is ${source.maxFutureSkew / 1_000} s`,
+        `${built.timestamp} is ${aheadS} s after the record; maxFutureSkew is ${source.maxFutureSkew / 1_000} s`,
       )
       return
     }
-    if (built['_id'] === undefined || built['_id'] === '') built['_id'] = ids.of(where, ts)
+    if (built._id === undefined || built._id === '') built._id = ids.of(where, ts)
 
     const { xdm, problems, dropped } = schema.conform(protect(built), limits)
     for (const path of dropped) result.drop(path)

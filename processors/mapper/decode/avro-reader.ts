@@ -53,21 +53,21 @@ function compile(schema: unknown, space: string, names: Names, limits: Limits, l
   }
   if (typeof schema !== 'object' || schema === null) throw new AvroError('the schema is not an Avro schema')
   const definition = schema as Record<string, unknown>
-  const type = definition['type']
+  const type = definition.type
   switch (type) {
     case 'record':
     case 'error':
       return record(definition, space, names, limits, level)
     case 'enum': {
-      const symbols = (definition['symbols'] as string[]) ?? []
+      const symbols = (definition.symbols as string[]) ?? []
       return declare(definition, space, names, (cursor) => {
         const symbol = symbols[readInt(cursor)]
-        if (symbol === undefined) throw new AvroError(`${String(definition['name'])}: no such symbol`)
+        if (symbol === undefined) throw new AvroError(`${String(definition.name)}: no such symbol`)
         return symbol
       })
     }
     case 'fixed': {
-      const size = Number(definition['size'])
+      const size = Number(definition.size)
       if (!Number.isInteger(size) || size < 0) throw new AvroError('a fixed type has no size')
       return declare(
         definition,
@@ -77,8 +77,8 @@ function compile(schema: unknown, space: string, names: Names, limits: Limits, l
       )
     }
     case 'array': {
-      if (isEmptyType(definition['items'])) throw new AvroError('a list of empty items has no bounded size')
-      const item = compile(definition['items'], space, names, limits, level + 1)
+      if (isEmptyType(definition.items)) throw new AvroError('a list of empty items has no bounded size')
+      const item = compile(definition.items, space, names, limits, level + 1)
       return nested(limits, (cursor) => {
         const list: unknown[] = []
         for (let count = blockCount(cursor); count > 0; count = blockCount(cursor))
@@ -87,7 +87,7 @@ function compile(schema: unknown, space: string, names: Names, limits: Limits, l
       })
     }
     case 'map': {
-      const item = compile(definition['values'], space, names, limits, level + 1)
+      const item = compile(definition.values, space, names, limits, level + 1)
       return nested(limits, (cursor) => {
         const map: Record<string, unknown> = {}
         for (let count = blockCount(cursor); count > 0; count = blockCount(cursor))
@@ -108,10 +108,10 @@ function compile(schema: unknown, space: string, names: Names, limits: Limits, l
 function record(definition: Record<string, unknown>, space: string, names: Names, limits: Limits, level: number): Read {
   const slot = { read: (() => undefined) as Read }
   const inner = register(definition, space, names, slot)
-  const fields = definition['fields']
-  if (!Array.isArray(fields)) throw new AvroError(`record ${String(definition['name'])} has no fields`)
-  const keys = fields.map((field: Record<string, unknown>) => String(field['name']))
-  const reads = fields.map((field: Record<string, unknown>) => compile(field['type'], inner, names, limits, level + 1))
+  const fields = definition.fields
+  if (!Array.isArray(fields)) throw new AvroError(`record ${String(definition.name)} has no fields`)
+  const keys = fields.map((field: Record<string, unknown>) => String(field.name))
+  const reads = fields.map((field: Record<string, unknown>) => compile(field.type, inner, names, limits, level + 1))
   slot.read = nested(limits, (cursor) => {
     const value: Record<string, unknown> = {}
     for (let i = 0; i < keys.length; i++) value[keys[i] as string] = (reads[i] as Read)(cursor)
@@ -121,10 +121,10 @@ function record(definition: Record<string, unknown>, space: string, names: Names
 }
 
 function register(definition: Record<string, unknown>, space: string, names: Names, slot: { read: Read }): string {
-  const name = String(definition['name'] ?? '')
+  const name = String(definition.name ?? '')
   if (name === '') throw new AvroError('a named type has no name')
   const dot = name.lastIndexOf('.')
-  const inner = dot >= 0 ? name.slice(0, dot) : String(definition['namespace'] ?? space)
+  const inner = dot >= 0 ? name.slice(0, dot) : String(definition.namespace ?? space)
   const short = dot >= 0 ? name.slice(dot + 1) : name
   names.set(inner === '' ? short : `${inner}.${short}`, slot)
   return inner
@@ -172,9 +172,9 @@ function primitive(name: string, limits: Limits): Read | undefined {
 const finite = (value: number): number | null => (Number.isFinite(value) ? value : null)
 
 function logical(definition: Record<string, unknown>, read: Read): Read {
-  switch (definition['logicalType']) {
+  switch (definition.logicalType) {
     case 'decimal': {
-      const scale = Number(definition['scale'] ?? 0)
+      const scale = Number(definition.scale ?? 0)
       return (cursor) => {
         const bytes = read(cursor)
         return Buffer.isBuffer(bytes) ? decimalText(bytes, scale) : bytes

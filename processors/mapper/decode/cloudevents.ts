@@ -39,9 +39,9 @@ export function decodeCloudEvents(
 }
 
 const isBinaryMode = (headers: TextHeaders): boolean =>
-  headers['ce_specversion'] !== undefined ||
+  headers.ce_specversion !== undefined ||
   headers['ce-specversion'] !== undefined ||
-  headers['ce_id'] !== undefined ||
+  headers.ce_id !== undefined ||
   headers['ce-id'] !== undefined
 
 function fromHeaders(value: Buffer | null, headers: TextHeaders, schemas: SchemaCache, limits: Limits): Element {
@@ -50,14 +50,14 @@ function fromHeaders(value: Buffer | null, headers: TextHeaders, schemas: Schema
     if (name.startsWith('ce_')) event[name.slice(3)] = text
     else if (name.startsWith('ce-')) event[name.slice(3)] = percentDecoded(text)
   }
-  const contentType = headers['content-type'] ?? headers['datacontenttype']
-  if (contentType !== undefined) event['datacontenttype'] = contentType
+  const contentType = headers['content-type'] ?? headers.datacontenttype
+  if (contentType !== undefined) event.datacontenttype = contentType
   const refused = checkAttributes(event)
   if (refused) return refused
   if (value === null || value.length === 0) return { ok: true, value: event }
   const data = dataOf(value, contentType, schemas, limits)
   if (!data.ok) return refuse(data.rejection.code, 'data', data.rejection.message)
-  event['data'] = data.value
+  event.data = data.value
   return { ok: true, value: event }
 }
 
@@ -74,29 +74,29 @@ function dataOf(value: Buffer, contentType: string | undefined, schemas: SchemaC
 function structured(event: Record<string, unknown>, limits: Limits): Element {
   const refused = checkAttributes(event)
   if (refused) return refused
-  const contentType = typeof event['datacontenttype'] === 'string' ? event['datacontenttype'] : 'application/json'
-  const encoded = event['data_base64']
+  const contentType = typeof event.datacontenttype === 'string' ? event.datacontenttype : 'application/json'
+  const encoded = event.data_base64
   const { data } = event
   if (typeof encoded === 'string') {
-    delete event['data_base64']
+    delete event.data_base64
     return withData(event, fromBase64(encoded, contentType, limits))
   }
   // 0.3 had no data_base64 but an attribute that says so
-  if (event['datacontentencoding'] === 'base64' && typeof data === 'string') {
-    delete event['datacontentencoding']
+  if (event.datacontentencoding === 'base64' && typeof data === 'string') {
+    delete event.datacontentencoding
     return withData(event, fromBase64(data, contentType, limits))
   }
   // 0.3 allowed JSON data as a text of JSON
-  if (event['specversion'] === '0.3' && typeof data === 'string' && isJson(contentType)) {
+  if (event.specversion === '0.3' && typeof data === 'string' && isJson(contentType)) {
     const parsed = parseJsonText(data, limits)
-    if (parsed.ok) event['data'] = parsed.value
+    if (parsed.ok) event.data = parsed.value
   }
   return { ok: true, value: event }
 }
 
 function withData(event: Record<string, unknown>, data: Parsed): Element {
   if (!data.ok) return refuse(data.rejection.code, 'data', data.rejection.message)
-  event['data'] = data.value
+  event.data = data.value
   return { ok: true, value: event }
 }
 
@@ -113,7 +113,7 @@ function checkAttributes(event: Record<string, unknown>): ReturnType<typeof refu
     if (typeof value !== 'string' || value === '')
       return refuse('DECODE', name, `a CloudEvent needs ${name} as a text, got ${nameOf(value)}`)
   }
-  const version = event['specversion']
+  const version = event.specversion
   if (version !== '1.0' && version !== '0.3')
     return refuse('DECODE', 'specversion', `CloudEvents 1.0 and 0.3 are understood, got ${nameOf(version)}`)
   return undefined

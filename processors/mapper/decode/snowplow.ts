@@ -80,26 +80,26 @@ function numberOr(cell: string): number | string {
 }
 
 function addContexts(event: Record<string, unknown>, envelope: unknown): string | undefined {
-  const list = isObject(envelope) ? envelope['data'] : undefined
+  const list = isObject(envelope) ? envelope.data : undefined
   if (!Array.isArray(list)) return 'contexts without a data list'
   for (const entry of list) {
     if (!isObject(entry)) return 'a context that is no object'
-    const key = keyOf(entry['schema'])
+    const key = keyOf(entry.schema)
     if (!key) return 'a context without an iglu schema'
     const name = `contexts_${key}`
     const known = event[name]
-    if (Array.isArray(known)) known.push(entry['data'])
-    else event[name] = [entry['data']]
+    if (Array.isArray(known)) known.push(entry.data)
+    else event[name] = [entry.data]
   }
   return undefined
 }
 
 function addUnstruct(event: Record<string, unknown>, envelope: unknown): string | undefined {
-  const inner = isObject(envelope) ? envelope['data'] : undefined
+  const inner = isObject(envelope) ? envelope.data : undefined
   if (!isObject(inner)) return 'a self-describing event without data'
-  const key = keyOf(inner['schema'])
+  const key = keyOf(inner.schema)
   if (!key) return 'a self-describing event without an iglu schema'
-  event[`unstruct_event_${key}`] = inner['data']
+  event[`unstruct_event_${key}`] = inner.data
   return undefined
 }
 

@@ -34,7 +34,7 @@ for (const mapping of READY_MAPPINGS) {
           dropped: [...result.dropped.keys()],
         }
         const golden = new URL(`${mapping}/${name}.out.json`, testdata)
-        if (process.env['UPDATE_GOLDEN'] || !existsSync(golden))
+        if (process.env.UPDATE_GOLDEN || !existsSync(golden))
           writeFileSync(golden, `${JSON.stringify(actual, null, 2)}\n`)
         expect(actual).toEqual(JSON.parse(readFileSync(golden, 'utf8')))
         for (const { xdm, ts, id, key } of result.events) {
