@@ -54,8 +54,8 @@ function typeSchema(type: XdmType, definitions: Record<string, object>): object 
 }
 
 /**
- * Full validation by JSON Schema, independent of the one-pass `conform`; 10 times slower, for tests and the command line.
- * Compiles on first use (about 50 ms).
+ * Full validation by JSON Schema, independent of the one-pass `conform`: for tests and the command line. It compiles on
+ * first use (0.3 s) and neither repairs nor reports unknown fields.
  */
 export function compileValidate(root: RecordType): (xdm: Xdm) => Rejection[] {
   let compiled: ReturnType<Ajv['compile']> | undefined
