@@ -22,7 +22,7 @@ import { KafkaPublisher } from './publisher.ts'
 import { readPartition } from './reader.ts'
 import { patiently } from './retry.ts'
 import { KafkaSubscription } from './subscription.ts'
-import { compare, createTopics, describeTopics } from './topics.ts'
+import { absent, compare, createTopics, describeTopics } from './topics.ts'
 import { type Line, text, type Wire } from './wire.ts'
 
 export class KafkaLog implements Log {
@@ -43,15 +43,12 @@ export class KafkaLog implements Log {
       const existing = new Set(await admin.listTopics())
       const missing = specs.filter((spec) => !existing.has(spec.topic))
       const { replicationFactor, requestTimeoutMs: timeoutMs } = this.#wire.settings
-      const refused = await this.#create(admin, missing, { replicationFactor, timeoutMs })
-      if (refused) return missing.map((spec) => absent(spec, refused))
-      const names = specs.map((spec) => spec.topic)
-      const found = await patiently(this.#wire.clock, this.#wire.settings.requestTimeoutMs, () =>
-        describeTopics(admin, names),
-      )
+      const refused = await createTopics(admin, missing, { replicationFactor, timeoutMs })
+      const names = specs.map((spec) => spec.topic).filter((topic) => !refused.has(topic))
+      const found = await patiently(this.#wire.clock, timeoutMs, () => describeTopics(admin, names))
       return specs.flatMap((spec) => {
         const topic = found.get(spec.topic)
-        return topic ? compare(spec, topic) : [absent(spec, 'it could not be created')]
+        return topic ? compare(spec, topic) : [absent(spec, refused.get(spec.topic) ?? 'not created')]
       })
     })
   }
@@ -168,22 +165,6 @@ export class KafkaLog implements Log {
     )
   }
 
-  /** @returns why topics can't be created by us */
-  async #create(
-    admin: Admin,
-    specs: readonly TopicSpec[],
-    options: { replicationFactor: number; timeoutMs: number },
-  ): Promise<string | undefined> {
-    if (specs.length === 0) return undefined
-    try {
-      await createTopics(admin, specs, options)
-      return undefined
-    } catch (error) {
-      if (isRefused(error) || /AUTHORIZATION/.test(typeOf(error))) return text(error)
-      throw error
-    }
-  }
-
   /** Administration is rare: it has its own connection for the time of a call. */
   async #administer<T>(place: string, use: (admin: Admin) => Promise<T>): Promise<T> {
     const kafka = await this.#wire.kafka()
@@ -209,8 +190,3 @@ class Absent extends Error {
 }
 
 const hasType = (error: unknown, type: string): boolean => typeOf(error) === type
-
-function absent({ topic, partitions }: TopicSpec, why: string): TopicProblem {
-  const wanted = `${partitions} partitions`
-  return { topic, setting: 'existence', wanted, found: `no topic, and ${why}`, fatal: true }
-}
