@@ -263,6 +263,8 @@ export class ByteReader {
     if (size > TEXT_BYTES_MAX || from + size > this.#end) throw corrupt('a text is too long')
     this.#at = from + size
     const text = this.#bytes.toString('utf8', from, from + size)
+    // Bytes that are no UTF-8 become U+FFFD, which has another length: such a text could not be written again.
+    if (Buffer.byteLength(text) !== size) throw corrupt('a text is not UTF-8')
     this.#texts.push(text)
     return text
   }

@@ -6,9 +6,10 @@
  */
 import type { XdmEvent } from '../../../processors/app/event.ts'
 import type { Application, FeatureDefinition } from '../../../processors/app/schema.ts'
+import { createExpressions, type Expressions } from '../../../processors/expressions/index.ts'
 import type { Expression } from '../../../processors/expressions/types.ts'
 import { hash48, murmur3, SEED } from '../../../processors/features/hash.ts'
-import type { Lookups, Updated, Vector } from '../../../processors/features/types.ts'
+import type { FeatureAge, Lookups, Updated, Vector } from '../../../processors/features/types.ts'
 import { resolveWindow, type Window } from '../../../processors/features/windows.ts'
 
 export interface ReferenceResult {
@@ -16,11 +17,15 @@ export interface ReferenceResult {
   readonly updated: Updated
   /** The vector right after it; for a refused event, the vector that it would be scored with. */
   readonly vector: Vector
+  readonly ages: readonly FeatureAge[]
 }
 
 export interface ReferenceOptions {
-  readonly expressions: { compile(source: string, options?: { variables?: readonly string[] }): Expression }
+  /** Default: `createExpressions({ replayable: true })`. */
+  readonly expressions?: Expressions
   readonly lookups?: Lookups
+  /** Vectors are computed this long after the event; default 0. */
+  readonly delayMs?: number
 }
 
 type Features = Pick<Application, 'features' | 'entities' | 'events'>
@@ -29,7 +34,7 @@ type Features = Pick<Application, 'features' | 'entities' | 'events'>
 export function referenceVectors(
   app: Features,
   events: readonly XdmEvent[],
-  options: ReferenceOptions,
+  options: ReferenceOptions = {},
 ): ReferenceResult[] {
   const reference = new Reference(app, options)
   return events.map((event) => reference.next(event))
@@ -55,12 +60,14 @@ const emptyLog = (): KeyLog => ({ time: Number.NEGATIVE_INFINITY, entries: [], r
 class Reference {
   readonly #app: Features
   readonly #options: ReferenceOptions
+  readonly #expressions: Expressions
   readonly #compiled = new Map<string, Expression>()
   readonly #logs = new Map<string, Map<string, KeyLog>>()
 
   constructor(app: Features, options: ReferenceOptions) {
     this.#app = app
     this.#options = options
+    this.#expressions = options.expressions ?? createExpressions({ replayable: true })
   }
 
   next(event: XdmEvent): ReferenceResult {
@@ -68,7 +75,7 @@ class Reference {
     for (const entity of Object.keys(this.#app.entities)) {
       for (const key of this.#keys(entity, event)) this.#update(entity, key, event)
     }
-    return { updated, vector: this.#vector(event) }
+    return { updated, ...this.#read(event) }
   }
 
   #ttl(entity: string): number {
@@ -112,7 +119,7 @@ class Reference {
 
   #compile(source: string, variables: readonly string[] = []): Expression {
     const name = `${variables} ${source}`
-    const compiled = this.#compiled.get(name) ?? this.#options.expressions.compile(source, { variables })
+    const compiled = this.#compiled.get(name) ?? this.#expressions.compile(source, { variables })
     this.#compiled.set(name, compiled)
     return compiled
   }
@@ -130,17 +137,22 @@ class Reference {
     return entry.values.get(source)
   }
 
-  #vector(event: XdmEvent): Vector {
+  #read(event: XdmEvent): Pick<ReferenceResult, 'vector' | 'ages'> {
     const floats: number[] = []
     const strings: string[] = []
-    const at = Math.max(event.ts, this.#logs.get('profile')?.get(event.key)?.time ?? event.ts)
-    for (const [name, definition] of Object.entries(this.#app.features)) {
-      for (const value of this.#columns(name, definition, event, at)) {
+    const ages: FeatureAge[] = []
+    const now = Math.max(event.ts, this.#logs.get('profile')?.get(event.key)?.time ?? event.ts)
+    const at = now + (this.#options.delayMs ?? 0)
+    for (const [feature, definition] of Object.entries(this.#app.features)) {
+      const reflected: number[] = []
+      for (const value of this.#columns(feature, definition, event, at, reflected)) {
         if (typeof value === 'string') strings.push(value)
         else floats.push(value)
       }
+      const newest = Math.max(...reflected)
+      ages.push({ feature, ageMs: reflected.length === 0 ? undefined : Math.max(0, at - newest) })
     }
-    return { floats: Float32Array.from(floats), strings }
+    return { vector: { floats: Float32Array.from(floats), strings }, ages }
   }
 
   /** The key's accepted events that the definition's filter lets through, and the instant of evaluation. */
@@ -154,8 +166,17 @@ class Reference {
     return { entries, at: Math.max(at, log.time) }
   }
 
-  /** Numbers and texts of a feature, in the order of its columns. */
-  #columns(name: string, definition: FeatureDefinition, event: XdmEvent, profileAt: number): (number | string)[] {
+  /**
+   * Numbers and texts of a feature, in the order of its columns.
+   * @param reflected times of the events that the value reflects are added to it
+   */
+  #columns(
+    name: string,
+    definition: FeatureDefinition,
+    event: XdmEvent,
+    profileAt: number,
+    reflected: number[],
+  ): (number | string)[] {
     const { entries: matching, at } = this.#matching(definition, event, profileAt)
     const window =
       'window' in definition
@@ -176,13 +197,16 @@ class Reference {
           at,
         ),
       )
-      return usable.filter(({ entry }) => inside.has(entry))
+      const values = usable.filter(({ entry }) => inside.has(entry))
+      if (definition.kind !== 'first') reflected.push(...values.map(({ entry }) => entry.ts))
+      return values
     }
     const current = { event, values: new Map<string, unknown>() }
     switch (definition.kind) {
       case 'count': {
-        const n = within(window, matching, at).length
-        return [n === 0 ? definition.default : n]
+        const events = within(window, matching, at)
+        reflected.push(...events.map(({ ts }) => ts))
+        return [events.length === 0 ? definition.default : events.length]
       }
       case 'sum': {
         const values = read(definition.value, numberOf).map(({ value }) => value)
@@ -220,6 +244,7 @@ class Reference {
           (a, b) => a.entry.ts - b.entry.ts || a.entry.tie - b.entry.tie,
         )
         if (definition.kind !== 'first') sorted.reverse()
+        else reflected.push(...sorted.slice(0, 1).map(({ entry }) => entry.ts))
         const n = definition.kind === 'lastN' ? definition.n : 1
         return Array.from({ length: n }, (_, i) => shown(definition, sorted[i]?.value)).flat()
       }
@@ -256,10 +281,12 @@ class Reference {
           definition.kind === 'decayedSum'
             ? read(definition.value, numberOf)
             : matching.map((entry) => ({ value: 1, entry }))
+        reflected.push(...terms.map(({ entry }) => entry.ts))
         if (terms.length === 0) return [definition.default]
         return [terms.reduce((sum, { value, entry }) => sum + value * 2 ** ((entry.ts - at) / definition.halfLife), 0)]
       }
       case 'recency':
+        reflected.push(...matching.map(({ ts }) => ts))
         if (matching.length === 0) return [definition.default ?? Number.NaN]
         return [(at - Math.max(...matching.map(({ ts }) => ts))) / 1_000]
       case 'session': {
@@ -268,6 +295,7 @@ class Reference {
           return [values.length === 0 ? definition.default : exactSum(values, 1e-6)]
         }
         const times = within(window, matching, at).map(({ ts }) => ts)
+        reflected.push(...times)
         if (times.length === 0) return [definition.default]
         return [definition.measure === 'count' ? times.length : (Math.max(...times) - Math.min(...times)) / 1_000]
       }
@@ -290,14 +318,18 @@ class Reference {
           weight: BigInt(Math.round(amountOf(entry)! * scale)),
           ts: entry.ts,
         }))
+        reflected.push(...lists.map(({ ts }) => ts))
         const weights = weigh(window, reads === undefined ? keys.length : capacity, lists)
         const weightOf = (text: string | undefined): number =>
           text === undefined || !weights.has(text) ? definition.default : Number(weights.get(text)) / scale
         const columns = keys.map(weightOf)
         return reads === undefined ? columns : [...columns, weightOf(textOf(this.#evaluate(reads, current)))]
       }
-      case 'event':
-        return shown(definition, convertScalar(definition, this.#evaluate(definition.value, current)))
+      case 'event': {
+        const value = convertScalar(definition, this.#evaluate(definition.value, current))
+        if (value !== undefined) reflected.push(event.ts)
+        return shown(definition, value)
+      }
       case 'lookup': {
         const key = fullTextOf(this.#evaluate(definition.key, current))
         const row = key === undefined ? undefined : this.#options.lookups?.get(definition.table, key)
