@@ -45,6 +45,8 @@ export interface CompileContext {
 
 interface Rule {
   readonly path: string
+  /** The path with `[]` for any index: what failures are counted by, so that there are few. */
+  readonly countedAs: string
   readonly when: Test | undefined
   readonly value: (scope: Scope, report: Report) => unknown
   readonly adapt: Adapt
@@ -190,7 +192,7 @@ function addField(
   const place = `fields.${display}`
   const compiled = compileRule(definition, node.type, display, place, variables, context, policies)
   node.rule = compiled
-  policies.set(display.replace(/\[\d+\]/g, '[]'), compiled)
+  policies.set(compiled.countedAs, compiled)
 }
 
 /** Walks to the node of a path, making what is missing. @throws RtmlError CONFIG with the nearest path */
@@ -244,6 +246,7 @@ function compileRule(
   }
   return {
     path,
+    countedAs: path.replace(/\[\d+\]/g, '[]'),
     when: definition.when === undefined ? undefined : testOf(definition.when, variables, context, `${place}.when`),
     value: compileSource(definition, type, path, place, variables, context, policies, constant),
     adapt: 'const' in definition || definition.table || definition.each ? (it) => it : adapt,
@@ -376,7 +379,7 @@ function fail(rule: Rule, code: Rejection['code'], message: string, report: Repo
     report.reject(code, rule.path, message)
     return undefined
   }
-  report.lose(rule.path)
+  report.lose(rule.countedAs)
   return rule.policy === 'default' ? rule.default : undefined
 }
 

@@ -85,8 +85,9 @@ export function identify(mapped: unknown, policy: IdentityPolicy): Identified {
         lost.push(namespace)
         continue
       }
-      identityMap[namespace] ??= []
-      const known = identityMap[namespace]
+      // a namespace may be called like something that every object inherits
+      if (!Object.hasOwn(identityMap, namespace)) identityMap[namespace] = []
+      const known = identityMap[namespace] as Identity[]
       const at = known.findIndex((identity) => identity.id === id)
       const { primary, authenticatedState } = entry as Record<string, unknown>
       const index = at >= 0 ? at : known.length
@@ -120,7 +121,7 @@ function choose(
   policy: IdentityPolicy,
 ): { namespace: string; index: number } | 'several' | undefined {
   for (const namespace of policy.priority) {
-    if (!identityMap[namespace]) continue
+    if (!Object.hasOwn(identityMap, namespace)) continue
     return marked.find((it) => it.namespace === namespace) ?? { namespace, index: 0 }
   }
   if (marked.length > 1) return 'several'
