@@ -88,8 +88,8 @@ export class Migration {
     kept.newest = old.newest
     const hasSome = to.aggregates.some(({ id }) => from.aggregates.some((it) => it.id === id))
     if (!hasSome) return kept
-    kept.panes.push(...old.panes)
-    kept.ends.push(...old.ends)
+    kept.panes = old.panes
+    kept.ends = old.ends
     to.aggregates.forEach((aggregate, i) => {
       const place = from.aggregates.findIndex((it) => it.id === aggregate.id)
       kept.columns[i] = place >= 0 ? old.columns[place] : emptyColumn(aggregate, kept.panes.length)
@@ -99,7 +99,7 @@ export class Migration {
 }
 
 function emptyColumn(aggregate: Aggregate, panes: number): unknown {
-  const column = aggregate.newColumn()
+  const column = aggregate.newColumn(0)
   for (let at = 0; at < panes; at++) aggregate.open(column, at)
   return column
 }

@@ -1,4 +1,5 @@
 import { ByteReader, ByteWriter, corrupt } from './bytes.ts'
+import { numbers } from './sized.ts'
 import { decodeTrack, encodeTrack, newTrackState, type TrackShape, type TrackState } from './track.ts'
 import type { KeyState } from './types.ts'
 
@@ -7,14 +8,14 @@ export class State implements KeyState {
   /** Latest event time; −Infinity when the key has seen no event. */
   time = Number.NEGATIVE_INFINITY
   /** Ids that the key remembers, oldest arrival first: hash, and event time in steps of the ring. */
-  readonly ringHashes: number[] = []
-  readonly ringSteps: number[] = []
+  ringHashes: number[] = []
+  ringSteps: number[] = []
   readonly tracks: TrackState[]
   /** No part of the state: until this time there is nothing to forget. */
   #quietUntil = Number.NEGATIVE_INFINITY
   constructor(tracks: readonly TrackShape[]) {
-    this.tracks = []
-    for (let i = 0; i < tracks.length; i++) this.tracks.push(newTrackState(tracks[i]!))
+    this.tracks = new Array<TrackState>(tracks.length)
+    for (let i = 0; i < tracks.length; i++) this.tracks[i] = newTrackState(tracks[i]!)
   }
   get quietUntil(): number {
     return this.#quietUntil
@@ -82,9 +83,13 @@ export function decodeState(shape: StateShape, packed: Buffer, into: State, trac
   into.time = time
   const step = Math.floor(time / shape.ringStep)
   const size = reader.count(RING_MAX)
+  if (size > 0) {
+    into.ringHashes = numbers(size)
+    into.ringSteps = numbers(size)
+  }
   for (let i = 0; i < size; i++) {
-    into.ringHashes.push(reader.u48())
-    into.ringSteps.push(step - reader.varint())
+    into.ringHashes[i] = reader.u48()
+    into.ringSteps[i] = step - reader.varint()
   }
   for (let i = 0; i < shape.tracks.length; i++) decodeTrack(shape.tracks[i]!, tracks[i]!, reader, time)
   reader.finish()

@@ -2,6 +2,7 @@ import { type Aggregate, dropFirst, insertAt } from './aggregates/aggregate.ts'
 import type { ByteReader, ByteWriter } from './bytes.ts'
 import { corrupt } from './bytes.ts'
 import type { Input, Reading } from './input.ts'
+import { numbers } from './sized.ts'
 import { firstPane, PANES_MAX, paneOf, paneSpan, type Window } from './windows.ts'
 
 /** Windows of up to this many panes write which of them exist as one bitmap. */
@@ -16,9 +17,9 @@ export interface TrackState {
   /** Newest matching event, in or out of the window; −Infinity = none. */
   newest: number
   /** Pane numbers, ascending. Session windows: first instants. */
-  readonly panes: number[]
+  panes: number[]
   /** Session windows: last instants. Otherwise one shared empty list. */
-  readonly ends: number[]
+  ends: number[]
   readonly columns: unknown[]
 }
 
@@ -45,8 +46,8 @@ const NO_ENDS: number[] = []
 
 export function newTrackState(track: TrackShape): TrackState {
   const { aggregates, window } = track
-  const columns: unknown[] = []
-  for (let i = 0; i < aggregates.length; i++) columns.push(aggregates[i]!.newColumn())
+  const columns = new Array<unknown>(aggregates.length)
+  for (let i = 0; i < aggregates.length; i++) columns[i] = aggregates[i]!.newColumn(0)
   return { newest: Number.NEGATIVE_INFINITY, panes: [], ends: window.type === 'session' ? [] : NO_ENDS, columns }
 }
 
@@ -169,11 +170,13 @@ export function decodeTrack(track: TrackShape, state: TrackState, reader: ByteRe
   state.newest = time - age + 1
   const { aggregates, window } = track
   if (aggregates.length === 0) return
-  const { panes, columns } = state
   if (window.type === 'session') readSessions(state, reader, time)
-  else readPanes(panes, reader, paneOf(window, time), paneSpan(window))
-  for (let at = 0; at < panes.length; at++) {
-    for (let i = 0; i < aggregates.length; i++) aggregates[i]!.decode(columns[i], reader, time)
+  else state.panes = readPanes(reader, paneOf(window, time), paneSpan(window))
+  const size = state.panes.length
+  if (size === 0) return
+  for (let i = 0; i < aggregates.length; i++) state.columns[i] = aggregates[i]!.newColumn(size)
+  for (let at = 0; at < size; at++) {
+    for (let i = 0; i < aggregates.length; i++) aggregates[i]!.decode(state.columns[i], at, reader, time)
   }
 }
 
@@ -191,24 +194,29 @@ function writePanes(panes: readonly number[], writer: ByteWriter, newest: number
   }
 }
 
-function readPanes(panes: number[], reader: ByteReader, newest: number, span: number): void {
-  if (span <= BITMAP_MAX) {
-    let bits = reader.varint()
-    for (let offset = 0; bits > 0; offset++, bits = Math.floor(bits / 2)) {
-      if (bits % 2 === 1) panes.push(newest - offset)
-    }
-    if (panes.length > 0 && newest - panes.at(-1)! >= span) throw corrupt('a pane is outside its window')
-    panes.reverse()
-    return
-  }
+function readPanes(reader: ByteReader, newest: number, span: number): number[] {
+  if (span <= BITMAP_MAX) return readBitmap(reader.varint(), newest, span)
   const size = reader.count(span)
+  const panes = numbers(size)
   let before = newest + 1
-  for (let i = 0; i < size; i++) {
+  for (let i = size - 1; i >= 0; i--) {
     before -= reader.varint() + 1
-    panes.push(before)
+    panes[i] = before
   }
   if (newest - before >= span) throw corrupt('a pane is outside its window')
-  panes.reverse()
+  return panes
+}
+
+function readBitmap(bits: number, newest: number, span: number): number[] {
+  if (bits >= 2 ** span) throw corrupt('a pane is outside its window')
+  let size = 0
+  for (let rest = bits; rest > 0; rest = Math.floor(rest / 2)) size += rest % 2
+  const panes = numbers(size)
+  let at = size
+  for (let rest = bits, offset = 0; rest > 0; rest = Math.floor(rest / 2), offset++) {
+    if (rest % 2 === 1) panes[--at] = newest - offset
+  }
+  return panes
 }
 
 function writeSessions(state: TrackState, writer: ByteWriter, time: number): void {
@@ -224,13 +232,13 @@ function writeSessions(state: TrackState, writer: ByteWriter, time: number): voi
 
 function readSessions(state: TrackState, reader: ByteReader, time: number): void {
   const size = reader.count(PANES_MAX + 2)
+  state.panes = numbers(size)
+  state.ends = numbers(size)
   let before = time
-  for (let i = 0; i < size; i++) {
+  for (let i = size - 1; i >= 0; i--) {
     const end = before - reader.varint()
     before = end - reader.varint()
-    state.ends.push(end)
-    state.panes.push(before)
+    state.ends[i] = end
+    state.panes[i] = before
   }
-  state.ends.reverse()
-  state.panes.reverse()
 }

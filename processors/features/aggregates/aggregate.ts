@@ -9,7 +9,8 @@ import type { Input } from '../input.ts'
 export interface Aggregate<C = unknown> {
   /** Name with parameters, such as `distinct:10`: equal ids have equal states. Part of the layout. */
   readonly id: string
-  newColumn(): C
+  /** @param panes how many there are, for `decode` to fill one after the other */
+  newColumn(panes: number): C
   /** Makes room for an empty pane before pane `at`. */
   open(column: C, at: number): void
   /** Forgets the first `count` panes. */
@@ -20,8 +21,8 @@ export interface Aggregate<C = unknown> {
   add(column: C, at: number, input: Input): void
   /** Writes pane `at`. @param time the key's time: instants are written as ages */
   encode(column: C, at: number, writer: ByteWriter, time: number): void
-  /** Appends a pane. @throws when the bytes can't be one */
-  decode(column: C, reader: ByteReader, time: number): void
+  /** Reads pane `at`. @throws when the bytes can't be one */
+  decode(column: C, at: number, reader: ByteReader, time: number): void
 }
 
 // Plain loops: on arrays of a dozen elements they are several times faster than splice and copyWithin, which end in

@@ -1,11 +1,12 @@
 import type { ByteReader, ByteWriter } from '../bytes.ts'
+import { numbers } from '../sized.ts'
 import { type Aggregate, closeNumbers, dropFirst, openNumbers } from './aggregate.ts'
 
 /** How many events. Column: one integer a pane. */
 class Count implements Aggregate<number[]> {
   readonly id = 'count'
-  newColumn(): number[] {
-    return []
+  newColumn(panes: number): number[] {
+    return panes === 0 ? [] : numbers(panes)
   }
   open(column: number[], at: number): void {
     openNumbers(column, at, 1)
@@ -23,8 +24,8 @@ class Count implements Aggregate<number[]> {
   encode(column: number[], at: number, writer: ByteWriter): void {
     writer.varint(column[at]!)
   }
-  decode(column: number[], reader: ByteReader): void {
-    column.push(reader.varint())
+  decode(column: number[], at: number, reader: ByteReader): void {
+    column[at] = reader.varint()
   }
   /** Events of panes [from, to). */
   fold(column: number[], from: number, to: number): number {

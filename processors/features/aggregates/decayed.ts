@@ -1,5 +1,6 @@
 import type { ByteReader, ByteWriter } from '../bytes.ts'
 import type { Input } from '../input.ts'
+import { numbers } from '../sized.ts'
 import { type Aggregate, closeNumbers, dropFirst, openNumbers } from './aggregate.ts'
 
 /**
@@ -15,8 +16,8 @@ export class Decayed implements Aggregate<number[]> {
     this.id = `decayed:${halfLifeMs}`
     this.#halfLifeMs = halfLifeMs
   }
-  newColumn(): number[] {
-    return []
+  newColumn(panes: number): number[] {
+    return panes === 0 ? [] : numbers(panes * 2)
   }
   open(column: number[], at: number): void {
     openNumbers(column, at, 2)
@@ -39,10 +40,10 @@ export class Decayed implements Aggregate<number[]> {
     writer.varint(time - newest + 1)
     writer.float64(column[at * 2 + 1]!)
   }
-  decode(column: number[], reader: ByteReader, time: number): void {
+  decode(column: number[], at: number, reader: ByteReader, time: number): void {
     const age = reader.varint()
-    column.push(age === 0 ? Number.NEGATIVE_INFINITY : time - age + 1)
-    column.push(age === 0 ? 0 : reader.float64())
+    column[at * 2] = age === 0 ? Number.NEGATIVE_INFINITY : time - age + 1
+    column[at * 2 + 1] = age === 0 ? 0 : reader.float64()
   }
   /** Value at `at`; NaN when there was no term. Lifetime tracks have one pane. */
   fold(column: number[], from: number, to: number, at: number): number {

@@ -1,6 +1,7 @@
 import type { ByteReader, ByteWriter } from '../bytes.ts'
 import { corrupt } from '../bytes.ts'
 import type { Input } from '../input.ts'
+import { integers } from '../sized.ts'
 import { type Aggregate, dropFirst, insertAt } from './aggregate.ts'
 
 /** Bits of a value's hash (see `hash48`). */
@@ -13,6 +14,9 @@ interface Registers {
   list: number[]
   table: Uint8Array | undefined
 }
+
+/** Stands in a column until its pane is decoded. */
+const NO_REGISTERS: Registers = { list: [], table: undefined }
 
 /** Above this many entries in its lists, or with a table, a column keeps the union of its panes ready. */
 const UNION_FROM = 64
@@ -63,8 +67,11 @@ class Union {
 
 /** Panes of one track. The union is a cache: it is no part of the state, and is made again when it is needed. */
 class RegistersColumn {
-  readonly panes: Registers[] = []
+  readonly panes: Registers[]
   #union: Union | undefined
+  constructor(panes: number) {
+    this.panes = panes === 0 ? [] : new Array<Registers>(panes).fill(NO_REGISTERS)
+  }
   get union(): Union | undefined {
     return this.#union
   }
@@ -103,8 +110,8 @@ export class Distinct implements Aggregate<RegistersColumn> {
     this.#listMax = this.#registers / 4
     this.#scratch = new Union(precision)
   }
-  newColumn(): RegistersColumn {
-    return new RegistersColumn()
+  newColumn(panes: number): RegistersColumn {
+    return new RegistersColumn(panes)
   }
   open({ panes }: RegistersColumn, at: number): void {
     insertAt(panes, at, { list: [], table: undefined })
@@ -149,15 +156,15 @@ export class Distinct implements Aggregate<RegistersColumn> {
       before = index
     }
   }
-  decode({ panes }: RegistersColumn, reader: ByteReader): void {
+  decode({ panes }: RegistersColumn, at: number, reader: ByteReader): void {
     const size = reader.count(this.#listMax + 1)
     if (size > this.#listMax) {
       const table = new Uint8Array(this.#registers)
       for (let i = 0; i < table.length; i += 4) readRanks(reader, table, i, this.#rankMax)
-      panes.push({ list: [], table })
+      panes[at] = { list: [], table }
       return
     }
-    const list: number[] = []
+    const list = integers(size)
     let index = -1
     for (let i = 0; i < size; i++) {
       const symbol = reader.varint()
@@ -166,9 +173,9 @@ export class Distinct implements Aggregate<RegistersColumn> {
       index += gap + 1
       const rank = short < 3 ? short + 1 : reader.byte() + 4
       if (index >= this.#registers || rank > this.#rankMax) throw corrupt('a register is out of range')
-      list.push(index * RANKS + rank)
+      list[i] = index * RANKS + rank
     }
-    panes.push({ list, table: undefined })
+    panes[at] = { list, table: undefined }
   }
   /** Estimate over panes [from, to); `to` is the end. */
   fold(column: RegistersColumn, from: number, to: number): number {

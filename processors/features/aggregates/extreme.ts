@@ -1,5 +1,6 @@
 import type { ByteReader, ByteWriter } from '../bytes.ts'
 import type { Input } from '../input.ts'
+import { numbers } from '../sized.ts'
 import { type Aggregate, closeNumbers, dropFirst, openNumbers } from './aggregate.ts'
 
 /** The least or the greatest value. Column: one float64 a pane, NaN = none. Not invertible, so panes are folded, never subtracted. */
@@ -10,8 +11,8 @@ export class Extreme implements Aggregate<number[]> {
     this.id = which
     this.#sign = which === 'min' ? -1 : 1
   }
-  newColumn(): number[] {
-    return []
+  newColumn(panes: number): number[] {
+    return panes === 0 ? [] : numbers(panes)
   }
   open(column: number[], at: number): void {
     openNumbers(column, at, 1)
@@ -30,8 +31,8 @@ export class Extreme implements Aggregate<number[]> {
   encode(column: number[], at: number, writer: ByteWriter): void {
     writer.number(column[at]!)
   }
-  decode(column: number[], reader: ByteReader): void {
-    column.push(reader.number())
+  decode(column: number[], at: number, reader: ByteReader): void {
+    column[at] = reader.number()
   }
   /** NaN when panes [from, to) hold no value. */
   fold(column: number[], from: number, to: number): number {

@@ -20,8 +20,8 @@ export class Frequencies implements Aggregate<Map<string, number>[]> {
     this.scale = scale
     this.#capacity = capacity
   }
-  newColumn(): Map<string, number>[] {
-    return []
+  newColumn(panes: number): Map<string, number>[] {
+    return panes === 0 ? [] : new Array<Map<string, number>>(panes).fill(NO_WEIGHTS)
   }
   open(column: Map<string, number>[], at: number): void {
     insertAt(column, at, new Map())
@@ -45,12 +45,12 @@ export class Frequencies implements Aggregate<Map<string, number>[]> {
       writer.units(weights.get(text)!)
     }
   }
-  decode(column: Map<string, number>[], reader: ByteReader): void {
+  decode(column: Map<string, number>[], at: number, reader: ByteReader): void {
     const weights = new Map<string, number>()
     const size = reader.count(this.#capacity)
     for (let i = 0; i < size; i++) weights.set(reader.text(), reader.units())
     if (weights.size !== size) throw corrupt('a text stands twice in a map')
-    column.push(weights)
+    column[at] = weights
   }
   /** Weights of panes [from, to); valid until the next fold. */
   fold(column: Map<string, number>[], from: number, to: number): ReadonlyMap<string, number> {
@@ -77,6 +77,9 @@ export class Frequencies implements Aggregate<Map<string, number>[]> {
     weights.set(text, (before ?? 0) + weight)
   }
 }
+
+/** Stands in a column until its pane is decoded. */
+const NO_WEIGHTS = new Map<string, number>()
 
 function leastOf(weights: ReadonlyMap<string, number>): string {
   let least = ''

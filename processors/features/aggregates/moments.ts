@@ -1,5 +1,6 @@
 import type { ByteReader, ByteWriter } from '../bytes.ts'
 import type { Input } from '../input.ts'
+import { numbers } from '../sized.ts'
 import { toUnits } from '../units.ts'
 import { type Aggregate, closeNumbers, dropFirst, openNumbers } from './aggregate.ts'
 
@@ -21,8 +22,8 @@ export class Moments implements Aggregate<number[]> {
     this.id = `moments:${scale}`
     this.scale = scale
   }
-  newColumn(): number[] {
-    return []
+  newColumn(panes: number): number[] {
+    return panes === 0 ? [] : numbers(panes * WIDTH)
   }
   open(column: number[], at: number): void {
     openNumbers(column, at, WIDTH)
@@ -46,9 +47,9 @@ export class Moments implements Aggregate<number[]> {
     writer.varint(column[at * WIDTH]!)
     for (let i = at * WIDTH + 1; i < (at + 1) * WIDTH; i++) writer.units(column[i]!)
   }
-  decode(column: number[], reader: ByteReader): void {
-    column.push(reader.varint())
-    for (let i = 1; i < WIDTH; i++) column.push(reader.units())
+  decode(column: number[], at: number, reader: ByteReader): void {
+    column[at * WIDTH] = reader.varint()
+    for (let i = at * WIDTH + 1; i < (at + 1) * WIDTH; i++) column[i] = reader.units()
   }
   /** Population variance (÷ n) of panes [from, to); NaN when they hold no value. */
   fold(column: number[], from: number, to: number): number {

@@ -1,5 +1,6 @@
 import type { ByteReader, ByteWriter } from '../bytes.ts'
 import type { Input } from '../input.ts'
+import { integers, numbers, texts } from '../sized.ts'
 import { type Aggregate, dropFirst, insertAt } from './aggregate.ts'
 
 /** Up to n values of a pane, best first, which is newest first when there are several. Three arrays instead of n objects. */
@@ -27,8 +28,8 @@ export class Ordered implements Aggregate<Entries[]> {
     this.#text = type === 'text'
     this.#sign = which === 'last' ? 1 : -1
   }
-  newColumn(): Entries[] {
-    return []
+  newColumn(panes: number): Entries[] {
+    return panes === 0 ? [] : new Array<Entries>(panes).fill(NO_ENTRIES)
   }
   open(column: Entries[], at: number): void {
     insertAt(column, at, newEntries())
@@ -55,17 +56,19 @@ export class Ordered implements Aggregate<Entries[]> {
       before = ts[i]!
     }
   }
-  decode(column: Entries[], reader: ByteReader, time: number): void {
-    const entries = newEntries()
+  decode(column: Entries[], at: number, reader: ByteReader, time: number): void {
     const size = reader.count(this.n)
+    const ts = numbers(size)
+    const tie = integers(size)
+    const value: (number | string)[] = this.#text ? texts(size) : numbers(size)
     let before = time
     for (let i = 0; i < size; i++) {
       before -= reader.varint()
-      entries.ts.push(before)
-      entries.tie.push(reader.u16())
-      entries.value.push(this.#text ? reader.text() : reader.number())
+      ts[i] = before
+      tie[i] = reader.u16()
+      value[i] = this.#text ? reader.text() : reader.number()
     }
-    column.push(entries)
+    column[at] = { ts, tie, value }
   }
   /** Best values of panes [from, to), best first; valid until the next fold. */
   fold(column: Entries[], from: number, to: number): Entries {
@@ -105,6 +108,9 @@ export class Ordered implements Aggregate<Entries[]> {
     return this.#sign > 0 ? value > than : value < than
   }
 }
+
+/** Stands in a column until its pane is decoded. */
+const NO_ENTRIES: Entries = newEntries()
 
 function newEntries(): Entries {
   return { ts: [], tie: [], value: [] }

@@ -1,5 +1,6 @@
 import type { ByteReader, ByteWriter } from '../bytes.ts'
 import type { Input } from '../input.ts'
+import { numbers } from '../sized.ts'
 import { toUnits } from '../units.ts'
 import { type Aggregate, closeNumbers, dropFirst, openNumbers } from './aggregate.ts'
 
@@ -14,8 +15,8 @@ export class Total implements Aggregate<number[]> {
     this.id = `total:${scale}`
     this.scale = scale
   }
-  newColumn(): number[] {
-    return []
+  newColumn(panes: number): number[] {
+    return panes === 0 ? [] : numbers(panes * 2)
   }
   open(column: number[], at: number): void {
     openNumbers(column, at, 2)
@@ -36,9 +37,9 @@ export class Total implements Aggregate<number[]> {
     writer.varint(column[at * 2]!)
     writer.units(column[at * 2 + 1]!)
   }
-  decode(column: number[], reader: ByteReader): void {
-    column.push(reader.varint())
-    column.push(reader.units())
+  decode(column: number[], at: number, reader: ByteReader): void {
+    column[at * 2] = reader.varint()
+    column[at * 2 + 1] = reader.units()
   }
   /** Leaves n and Σ of panes [from, to) in `n` and `sum` (units). */
   fold(column: number[], from: number, to: number): void {
@@ -61,8 +62,8 @@ export class Sum implements Aggregate<number[]> {
     this.id = `sum:${scale}`
     this.scale = scale
   }
-  newColumn(): number[] {
-    return []
+  newColumn(panes: number): number[] {
+    return panes === 0 ? [] : numbers(panes)
   }
   open(column: number[], at: number): void {
     openNumbers(column, at, 1)
@@ -80,8 +81,8 @@ export class Sum implements Aggregate<number[]> {
   encode(column: number[], at: number, writer: ByteWriter): void {
     writer.units(column[at]!)
   }
-  decode(column: number[], reader: ByteReader): void {
-    column.push(reader.units())
+  decode(column: number[], at: number, reader: ByteReader): void {
+    column[at] = reader.units()
   }
   /** Σ of panes [from, to), in units. */
   fold(column: number[], from: number, to: number): number {

@@ -12,7 +12,7 @@ const input = (fields: Partial<Input>): Input => ({ ...newInput(), ...fields })
 describe('distinct', () => {
   /** A column of `panes` panes that got values 0 … n − 1 in turn. */
   function filled(distinct: Distinct, n: number, panes: number) {
-    const column = distinct.newColumn()
+    const column = distinct.newColumn(0)
     for (let at = 0; at < panes; at++) distinct.open(column, at)
     for (let i = 0; i < n; i++) {
       distinct.add(column, i % panes, input({ size: 1, hashes: [hash48(`value ${i}`, SEED.text)] }))
@@ -91,8 +91,8 @@ describe('distinct', () => {
   function copy(distinct: Distinct, column: ReturnType<Distinct['newColumn']>, panes: number) {
     const reader = new ByteReader()
     reader.start(packed(distinct, column, panes))
-    const other = distinct.newColumn()
-    for (let at = 0; at < panes; at++) distinct.decode(other, reader)
+    const other = distinct.newColumn(panes)
+    for (let at = 0; at < panes; at++) distinct.decode(other, at, reader)
     reader.finish()
     return other
   }
@@ -101,7 +101,7 @@ describe('distinct', () => {
 describe('moments', () => {
   const varianceOf = (values: readonly number[], panes = 1, scale = 1e6): number => {
     const moments = new Moments(scale)
-    const column = moments.newColumn()
+    const column = moments.newColumn(0)
     for (let at = 0; at < panes; at++) moments.open(column, at)
     for (const [i, number] of values.entries()) moments.add(column, i % panes, input({ number }))
     return moments.fold(column, 0, panes)
