@@ -17,7 +17,7 @@ import { createFeatureSet } from './features/index.ts'
 import type { FeatureSet, LayoutDescriptor } from './features/types.ts'
 import { createMapper, loadMapping, type Mapper, type ReadFile } from './mapper/index.ts'
 import { SCORES_SCHEMA, scoresSubject } from './outputs/index.ts'
-import type { ShardContext } from './runtime/context.ts'
+import type { ShardContext, ShardOptions } from './runtime/context.ts'
 import { LookupTables } from './runtime/lookup-tables.ts'
 import { retry } from './runtime/retry.ts'
 import { Service } from './runtime/service.ts'
@@ -37,8 +37,8 @@ import {
   RULE_VARIABLES,
   type ScorerModel,
   scorerModel,
-  type WorkerPool,
 } from './scorer/index.ts'
+import type { ModelPool } from './scorer/types.ts'
 import { composeSchema, type XdmSchema } from './xdm/index.ts'
 
 /** What an application file becomes before anything runs: compiled, and checked against itself. */
@@ -49,6 +49,8 @@ export interface Plan {
   readonly expressions: Expressions
   readonly featureSet: FeatureSet
   readonly mappers: ReadonlyMap<string, Mapper>
+  /** How the records of a source are encoded. */
+  readonly formats: ReadonlyMap<string, string>
   readonly models: readonly ScorerModel[]
 }
 
@@ -69,9 +71,11 @@ export async function planApplication(options: PlanOptions): Promise<Plan> {
   const expressions = createExpressions({ replayable: true })
   const featureSet = createFeatureSet(app, expressions)
   const mappers = new Map<string, Mapper>()
+  const formats = new Map<string, string>()
   for (const [name, source] of Object.entries(app.sources)) {
     const mapping = await loadMapping(source.mapping, options.readFile)
     const { schemaById } = options
+    formats.set(name, source.format ?? mapping.format)
     mappers.set(
       name,
       createMapper({
@@ -101,7 +105,7 @@ export async function planApplication(options: PlanOptions): Promise<Plan> {
       }),
     )
   }
-  return { app, topics: topicNames(app), schema, expressions, featureSet, mappers, models }
+  return { app, topics: topicNames(app), schema, expressions, featureSet, mappers, formats, models }
 }
 
 /** Topics that an application reads and writes. */
@@ -133,16 +137,24 @@ export function topicSpecs(app: Application): TopicSpec[] {
   ]
 }
 
-export interface RunOptions extends PlanOptions {
+/** What a plan runs on. */
+export interface RunPlanOptions {
   readonly engine: Engine
   readonly clock: Clock
   readonly random: Random
   readonly hrtime: () => number
   readonly metrics: Metrics
   readonly logger: Logger
+  readonly env: (name: string) => string | undefined
   /** Ends the wait for dependencies that are away. */
   readonly signal: AbortSignal
+  /** Where models run; called when the plan has some. Default: worker threads. */
+  readonly createPool?: () => Promise<ModelPool>
+  /** Bounds and rhythms other than the usual ones. */
+  readonly tuning?: Partial<ShardOptions>
 }
+
+export interface RunOptions extends PlanOptions, Omit<RunPlanOptions, 'env'> {}
 
 /** An application that runs. */
 export interface RunningApplication extends AsyncDisposable {
@@ -158,12 +170,20 @@ export interface RunningApplication extends AsyncDisposable {
  * @throws RtmlError CONFIG, MODEL_LOAD, MODEL_INPUT, TOPIC_SETTING, PARTITIONS_CHANGED; Stopped when `signal` aborts
  */
 export async function runApplication(options: RunOptions): Promise<RunningApplication> {
-  const { engine, clock, random, metrics, logger, signal, app } = options
+  const plan = await planApplication({ ...options, schemaById: (id) => options.engine.registry.schema(id) })
+  return runPlan(plan, options)
+}
+
+/**
+ * Prepares topics and schemas of a plan, and joins the groups. Waits for dependencies that are away.
+ * @throws RtmlError MODEL_LOAD, MODEL_INPUT, TOPIC_SETTING, PARTITIONS_CHANGED; Stopped when `signal` aborts
+ */
+export async function runPlan(plan: Plan, options: RunPlanOptions): Promise<RunningApplication> {
+  const { engine, clock, metrics, logger, signal } = options
   await using cleanUp = new AsyncDisposableStack()
-  const context = shardContext(options)
+  const { app, topics, schema, featureSet } = plan
+  const context = shardContext(app, options)
   const wait = <T>(operation: () => Promise<T>) => retry(context, signal, operation)
-  const plan = await planApplication({ ...options, schemaById: (id) => engine.registry.schema(id) })
-  const { topics, schema, featureSet } = plan
 
   await wait(() => prepareTopics(engine, app, logger))
   const schemaIds = {
@@ -172,7 +192,8 @@ export async function runApplication(options: RunOptions): Promise<RunningApplic
   }
   await wait(() => exchangeLayouts(engine, app, featureSet))
 
-  const pool: WorkerPool | undefined = plan.models.length > 0 ? await createModelPool({}) : undefined
+  const createPool = options.createPool ?? (() => createModelPool({}))
+  const pool = plan.models.length > 0 ? await createPool() : undefined
   if (pool) cleanUp.use(pool)
   const scorer = pool && (await createScorer({ plan: { models: plan.models }, featureSet, pool, clock }))
   if (scorer) cleanUp.use(scorer)
@@ -210,7 +231,6 @@ export async function runApplication(options: RunOptions): Promise<RunningApplic
             schema,
             schemaId: schemaIds.events,
             metrics,
-            random,
           }),
         ),
       )
@@ -234,7 +254,6 @@ export async function runApplication(options: RunOptions): Promise<RunningApplic
         entities,
         lookups,
         clock,
-        random,
         metrics,
         pseudonymKey: options.env('RTML_PSEUDONYM_KEY') ?? app.name,
       }),
@@ -256,8 +275,8 @@ export async function runApplication(options: RunOptions): Promise<RunningApplic
 /** Stages of different state types stand in one list; each is only ever used with what it made itself. */
 const erase = <P, S, W>(stage: Stage<P, S, W>): Stage => stage as unknown as Stage
 
-function shardContext(options: RunOptions): ShardContext {
-  const { app, engine, clock, random, hrtime, metrics, logger } = options
+function shardContext(app: Application, options: RunPlanOptions): ShardContext {
+  const { engine, clock, random, hrtime, metrics, logger } = options
   const isAtomic = engine.name === 'embedded'
   return {
     clock,
@@ -280,6 +299,7 @@ function shardContext(options: RunOptions): ShardContext {
         : { topic: topicNames(app).snapshots, everyMs: ms(60_000), maxBytes: 64 * 1024 * 1024 },
       storeCheckEveryMs: ms(1_000),
       fencedPauseMs: ms(5_000),
+      ...options.tuning,
     },
   }
 }
