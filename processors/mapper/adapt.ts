@@ -78,7 +78,7 @@ function adaptInteger(value: unknown): unknown {
   if (typeof value === 'number') {
     return Number.isSafeInteger(value)
       ? value
-      : new Misfit(`expected integer, got ${value}. Add to_integer(…) to cut it.`)
+      : new Misfit(`expected integer, got ${value}. Add int(…) to cut the fraction.`)
   }
   if (value == null) return undefined
   if (typeof value === 'bigint') return Number(value)

@@ -26,8 +26,10 @@ export function decodeSnowplow(bytes: Buffer, limits: Limits): Decoded {
   return { ok: true, batch: lines.length > 1, elements }
 }
 
+/** Blanks before it are allowed, but no tab: a line may start with one, when its first field is empty. */
 function startsJson(bytes: Buffer): boolean {
-  const at = bytes[0] === 0xef ? 3 : 0
+  let at = bytes[0] === 0xef ? 3 : 0
+  while (bytes[at] === 0x20 || bytes[at] === 0x0a || bytes[at] === 0x0d) at++
   return bytes[at] === 0x7b || bytes[at] === 0x5b
 }
 

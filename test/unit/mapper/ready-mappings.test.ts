@@ -11,11 +11,16 @@ interface Payload {
   readonly about: string
   readonly origin: string
   readonly headers?: Record<string, string>
-  readonly body?: unknown
-  readonly text?: string
+  readonly text: string
 }
 
-const read = (path: string) => JSON.parse(readFileSync(new URL(path, testdata), 'utf8'))
+/** The body goes in as the file has it: parsing it here would cut the digits of large ids. */
+function read(path: string): Payload {
+  const text = readFileSync(new URL(path, testdata), 'utf8')
+  const { body, ...payload } = JSON.parse(text)
+  if (body === undefined) return payload
+  return { ...payload, text: text.slice(text.indexOf('"body":') + '"body":'.length, text.lastIndexOf('}')) }
+}
 
 for (const mapping of READY_MAPPINGS) {
   describe(mapping, async () => {
@@ -25,7 +30,7 @@ for (const mapping of READY_MAPPINGS) {
       const name = file.replace('.in.json', '')
       const payload: Payload = read(`${mapping}/${file}`)
       it(`${name}: ${payload.about}`, () => {
-        const result = mapper.map(record(payload.text ?? payload.body, { headers: headers(payload.headers ?? {}) }))
+        const result = mapper.map(record(payload.text, { headers: headers(payload.headers ?? {}) }))
         const actual = {
           events: result.events.map(({ key, xdm }) => ({ key, xdm })),
           rejected: result.rejected,
