@@ -33,7 +33,7 @@ export class ByteWriter {
   /** A copy: the writer's buffer is reused. */
   finish(): Buffer {
     const copy = Buffer.allocUnsafe(this.#length)
-    copy.set(this.#bytes.subarray(0, this.#length))
+    this.#bytes.copy(copy, 0, 0, this.#length)
     return copy
   }
 
@@ -192,8 +192,12 @@ export class ByteReader {
   }
 
   u48(): number {
-    const low = this.u32()
-    return this.u16() * 0x1_0000_0000 + low
+    const bytes = this.#bytes
+    const at = this.#at
+    if (at + 6 > this.#end) throw corrupt('it ends too early')
+    this.#at = at + 6
+    const low = (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0
+    return (bytes[at + 4]! | (bytes[at + 5]! << 8)) * 0x1_0000_0000 + low
   }
 
   float64(): number {

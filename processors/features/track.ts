@@ -7,6 +7,7 @@ import { firstPane, PANES_MAX, paneOf, paneSpan, type Window } from './windows.t
 
 /** Windows of up to this many panes write which of them exist as one bitmap. */
 const BITMAP_MAX = 50
+const BIT = Array.from({ length: BITMAP_MAX + 1 }, (_, i) => 2 ** i)
 
 /**
  * All that one key remembers for one (filter, value, window): panes in order, and a column of pane states for each
@@ -183,7 +184,7 @@ export function decodeTrack(track: TrackShape, state: TrackState, reader: ByteRe
 function writePanes(panes: readonly number[], writer: ByteWriter, newest: number, span: number): void {
   if (span <= BITMAP_MAX) {
     let bits = 0
-    for (let i = 0; i < panes.length; i++) bits += 2 ** (newest - panes[i]!)
+    for (let i = 0; i < panes.length; i++) bits += BIT[newest - panes[i]!]!
     return writer.varint(bits)
   }
   writer.varint(panes.length)
@@ -208,7 +209,8 @@ function readPanes(reader: ByteReader, newest: number, span: number): number[] {
 }
 
 function readBitmap(bits: number, newest: number, span: number): number[] {
-  if (bits >= 2 ** span) throw corrupt('a pane is outside its window')
+  if (bits === 1) return [newest]
+  if (bits >= BIT[span]!) throw corrupt('a pane is outside its window')
   let size = 0
   for (let rest = bits; rest > 0; rest = Math.floor(rest / 2)) size += rest % 2
   const panes = numbers(size)
