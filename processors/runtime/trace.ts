@@ -1,4 +1,4 @@
-import type { Random } from '../app/units.ts'
+import { ROOT_CONTEXT, type SpanContext, trace } from '@opentelemetry/api'
 import type { Headers } from '../engine/ports.ts'
 
 /**
@@ -6,33 +6,26 @@ import type { Headers } from '../engine/ports.ts'
  * Source: W3C Trace Context, `traceparent: 00-<32 hex trace id>-<16 hex parent id>-<2 hex flags>`.
  */
 const TRACEPARENT = /^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/
+const TRACEPARENT_BYTES = 55
 
-export interface TraceContext {
-  readonly traceId: string
-  readonly parentId: string
-  readonly flags: string
+/**
+ * Notes that a record was processed in its trace, and gives the header for what comes out of it. With an OpenTelemetry
+ * SDK registered in the process a span is recorded and becomes the parent; without one the context is passed on.
+ * @returns undefined when the record carries no valid trace context
+ */
+export function traced(name: string, headers: Headers): Headers | undefined {
+  const parent = contextOf(headers)
+  if (!parent) return undefined
+  const span = trace.getTracer('rtml').startSpan(name, {}, trace.setSpanContext(ROOT_CONTEXT, parent))
+  span.end()
+  const { traceId, spanId, traceFlags } = span.spanContext()
+  return { traceparent: Buffer.from(`00-${traceId}-${spanId}-${traceFlags.toString(16).padStart(2, '0')}`) }
 }
 
-/** @returns undefined when there is no valid trace context */
-export function traceOf(headers: Headers): TraceContext | undefined {
+function contextOf(headers: Headers): SpanContext | undefined {
   const header = headers.traceparent
-  if (header === undefined || header.length !== 55) return undefined
-  const match = TRACEPARENT.exec(header.toString('latin1'))
-  if (!match || /^0+$/.test(match[1]!) || /^0+$/.test(match[2]!)) return undefined
-  return { traceId: match[1]!, parentId: match[2]!, flags: match[3]! }
-}
-
-/** Header for a record that the holder of `trace` writes: same trace, a new span. */
-export function traceHeaders(trace: TraceContext | undefined, random: Random): Headers | undefined {
-  if (!trace) return undefined
-  return { traceparent: Buffer.from(`00-${trace.traceId}-${spanId(random)}-${trace.flags}`) }
-}
-
-function spanId(random: Random): string {
-  const half = () =>
-    Math.floor(random() * 0xffff_ffff + 1)
-      .toString(16)
-      .padStart(8, '0')
-      .slice(-8)
-  return `${half()}${half()}`
+  if (header === undefined || header.length !== TRACEPARENT_BYTES) return undefined
+  const [, traceId, spanId, flags] = TRACEPARENT.exec(header.toString('latin1')) ?? []
+  if (!traceId || !spanId || !flags || /^0+$/.test(traceId) || /^0+$/.test(spanId)) return undefined
+  return { traceId, spanId, traceFlags: Number.parseInt(flags, 16), isRemote: true }
 }

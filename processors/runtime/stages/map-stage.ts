@@ -1,12 +1,11 @@
 import type { Application } from '../../app/schema.ts'
 import { groupOf, type TopicNames } from '../../app/topics.ts'
-import type { Random } from '../../app/units.ts'
 import type { LogRecord, NewRecord } from '../../engine/ports.ts'
 import { deadLetter, frame } from '../../outputs/index.ts'
 import type { XdmSchema } from '../../xdm/index.ts'
 import type { Stage } from '../stage.ts'
 import type { Metrics } from '../telemetry.ts'
-import { traceHeaders, traceOf } from '../trace.ts'
+import { traced } from '../trace.ts'
 import { type EventSource, SOURCE_HEADER, type Sourced } from './event-source.ts'
 
 /** raw.<source> → xdm.events, re-keyed by the primary identity. Keeps no state: duplicates are the profile stage's business. */
@@ -18,9 +17,8 @@ export function mapStage(options: {
   schema: XdmSchema
   schemaId: number
   metrics: Metrics
-  random: Random
 }): Stage<Sourced, never, Sourced> {
-  const { app, topics, source, events, schema, schemaId, metrics, random } = options
+  const { app, topics, source, events, schema, schemaId, metrics } = options
   const name = `map.${source}`
   const sourceHeader = Buffer.from(source)
   return {
@@ -39,7 +37,7 @@ export function mapStage(options: {
         topic: topics.events,
         key: Buffer.from(event.key),
         value: frame(schemaId, schema.encode(event)),
-        headers: { [SOURCE_HEADER]: sourceHeader, ...traceHeaders(traceOf(record.headers), random) },
+        headers: { [SOURCE_HEADER]: sourceHeader, ...traced(name, record.headers) },
       }))
       for (const { record, rejection } of refused) {
         metrics.count('rtml_rejected_total', [name, rejection.code])

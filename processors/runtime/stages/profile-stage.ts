@@ -3,7 +3,7 @@ import type { Rejection } from '../../app/errors.ts'
 import type { XdmEvent } from '../../app/event.ts'
 import type { Application } from '../../app/schema.ts'
 import { groupOf, type TopicNames } from '../../app/topics.ts'
-import { type Clock, type EpochMs, epochMs, type Ms, ms, type Random } from '../../app/units.ts'
+import { type Clock, type EpochMs, epochMs, type Ms, ms } from '../../app/units.ts'
 import type { LogRecord, NewRecord } from '../../engine/ports.ts'
 import type { FeatureSet, KeyState, Lookups, Updated, Vector } from '../../features/types.ts'
 import { deadLetter, encodeScores, frame, profileScores, SampleBatch, type SampleLayout } from '../../outputs/index.ts'
@@ -11,16 +11,10 @@ import type { Score, Scorer } from '../../scorer/types.ts'
 import type { XdmSchema } from '../../xdm/index.ts'
 import type { Computed, ComputeMode, Stage } from '../stage.ts'
 import type { Metrics } from '../telemetry.ts'
-import { traceHeaders, traceOf } from '../trace.ts'
+import { traced } from '../trace.ts'
 import type { EntityReader, EntityStates } from './entity-reader.ts'
+import { packProfile, type ProfileState, PSEUDONYM_BYTES, unpackProfile } from './profile-state.ts'
 import { type EventSource, SOURCE_HEADER, type Sourced, type SourcedEvent } from './event-source.ts'
-
-/** A profile's state: what stands for the person in samples, and the kernel's features. */
-export interface ProfileState {
-  /** 8 bytes. Dropping them cuts the samples loose from the person. */
-  pseudonym: Buffer
-  features: KeyState
-}
 
 export interface ProfileInput extends Sourced {
   /** Values of other entities, as they were when the batch was read. */
@@ -56,13 +50,11 @@ export interface ProfileStageOptions {
   readonly entities: EntityReader
   readonly lookups: Lookups
   readonly clock: Clock
-  readonly random: Random
   readonly metrics: Metrics
   /** Key of the pseudonyms: without it they could be computed from ids. */
   readonly pseudonymKey: string
 }
 
-const PSEUDONYM_BYTES = 8
 /** The store may forget a state so much later than the kernel would: lag and lateness must never make a difference. */
 const EXPIRE_MARGIN = 2
 
@@ -122,8 +114,7 @@ export function profileStage(options: ProfileStageOptions): Stage<ProfileInput, 
       if (counts[outcome] > 0) options.metrics.count('rtml_events_total', [name, outcome], counts[outcome])
     }
     const changed = new Map<string, Buffer>()
-    for (const [key, { pseudonym, features }] of touched)
-      changed.set(key, Buffer.concat([pseudonym, kernel.encode(features)]))
+    for (const [key, state] of touched) changed.set(key, packProfile(kernel, state))
     return { changed, work: { rows, refused, unmapped: input.refused } }
   }
 
@@ -145,10 +136,7 @@ export function profileStage(options: ProfileStageOptions): Stage<ProfileInput, 
         yield event.key
       }
     },
-    decode: (_key, packed) => ({
-      pseudonym: Buffer.from(packed.subarray(0, PSEUDONYM_BYTES)),
-      features: kernel.decode(packed.subarray(PSEUDONYM_BYTES)),
-    }),
+    decode: (_key, packed) => unpackProfile(kernel, packed),
     compute,
     outputs: (work) => outputsOf(options, others, samples, work),
     poison: (record, message) =>
@@ -171,13 +159,13 @@ async function outputsOf(
   const context = { processedAt, featureSetVersion: options.featureSet.version }
   work.rows.forEach(({ sourced: { event, record, source } }, index) => {
     const key = Buffer.from(event.key)
-    const headers = traceHeaders(traceOf(record.headers), options.random)
-    const traced = headers ? { headers } : {}
+    const headers = traced('profile', record.headers)
+    const withTrace = headers ? { headers } : {}
     const value = encodeScores(
       profileScores(event, scores[index] ?? [], { ...context, source }),
       options.schemaIds.scores,
     )
-    outputs.push({ topic: topics.scores, key, value, ...traced })
+    outputs.push({ topic: topics.scores, key, value, ...withTrace })
     const needsEvent = others.length > 0 || (options.fused !== undefined && options.app.events.publish)
     if (!needsEvent) return
     const encoded = frame(options.schemaIds.events, options.schema.encode(event))
@@ -191,7 +179,7 @@ async function outputsOf(
     }
     for (const entity of others) {
       for (const entityKey of options.featureSet.entities.get(entity)?.keys(event) ?? []) {
-        outputs.push({ topic: topics.entity(entity), key: Buffer.from(entityKey), value: encoded, ...traced })
+        outputs.push({ topic: topics.entity(entity), key: Buffer.from(entityKey), value: encoded, ...withTrace })
       }
     }
   })

@@ -1,0 +1,53 @@
+import { Command } from 'commander'
+import { pino } from 'pino'
+import { createServer, pageFile } from '../edge/server.ts'
+import { overviewOf } from '../host/overview.ts'
+import { PACKAGE_ROOT } from '../host/package-root.ts'
+import { startWorker, type Worker } from '../host/start.ts'
+import { CommandFailed, note } from './output.ts'
+import { type EngineOptions, integerOption, withEngine } from './shared.ts'
+
+export interface ListenOptions {
+  readonly host: string
+  readonly port: number
+}
+
+export function runCommand(): Command {
+  return withEngine(new Command('run'))
+    .description('run the application until it is told to stop (SIGTERM drains and commits first)')
+    .option('--host <address>', 'address of health, metrics and page', '127.0.0.1')
+    .option('--port <port>', 'port; 0 takes any free one', integerOption, 8080)
+    .option('--log-level <level>', 'debug, info, warn or error', 'info')
+    .action(async (options: EngineOptions & ListenOptions & { logLevel: string }) => {
+      const logger = pino({ level: options.logLevel, base: null }, pino.destination({ dest: 2, sync: false }))
+      await using worker = await startWorker({ file: options.app, env: process.env, logger, dataDir: options.data })
+      await using server = await listen(worker, options)
+      logger.info({ address: server.address, engine: worker.engine.name }, 'listening')
+      worker.started.then(() => logger.info({ app: worker.opened.app.name }, 'events flow')).catch(() => {})
+      const end = await Promise.race([stopSignal(), worker.failed.then((error) => ({ error }))])
+      if (typeof end === 'object') throw end.error instanceof Error ? end.error : new CommandFailed(String(end.error))
+      note(`rtml: ${end}: finishing what was taken in`)
+    })
+}
+
+/** Serves a worker's health, metrics and page. */
+export async function listen(
+  worker: Worker,
+  { host, port }: ListenOptions,
+): Promise<AsyncDisposable & { address: string }> {
+  const server = await createServer({
+    health: () => worker.health(),
+    metrics: () => worker.metrics.expose(),
+    metricsType: worker.metrics.contentType,
+    overview: () => overviewOf(worker),
+    pageFile: pageFile(PACKAGE_ROOT),
+  })
+  const address = await server.listen({ host, port })
+  return { address, [Symbol.asyncDispose]: () => server.close() }
+}
+
+export function stopSignal(): Promise<string> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve(signal))
+  })
+}

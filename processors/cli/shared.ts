@@ -1,0 +1,51 @@
+import type { Command } from 'commander'
+import { offset } from '../app/units.ts'
+import type { Engine, TopicPartition } from '../engine/ports.ts'
+import { DEFAULT_FILE, type OpenedApplication, openApplicationFile } from '../host/application-file.ts'
+import { openEngine } from '../host/open-engine.ts'
+import { BadUsage } from './output.ts'
+
+export interface AppOptions {
+  readonly app: string
+}
+
+export interface EngineOptions extends AppOptions {
+  readonly data?: string
+}
+
+/** `--app FILE`. */
+export function withApp(command: Command): Command {
+  return command.option('--app <file>', 'application file', DEFAULT_FILE)
+}
+
+/** `--app FILE --data DIR`: commands that look into a running application's engine. */
+export function withEngine(command: Command): Command {
+  return withApp(command).option('--data <dir>', 'directory of the embedded engine (default: RTML_DATA_DIR or .rtml)')
+}
+
+export const openApp = (options: AppOptions): OpenedApplication => openApplicationFile(options.app, process.env)
+
+/** Opens application and engine for a command, and closes the engine after it. */
+export async function withOpenEngine<T>(
+  options: EngineOptions,
+  work: (opened: OpenedApplication, engine: Engine) => Promise<T>,
+): Promise<T> {
+  const opened = openApp(options)
+  await using engine = await openEngine(process.env, { dataDir: options.data, role: 'look' })
+  return await work(opened, engine)
+}
+
+/** `dlq.raw[3]@918` → its parts. */
+export function parsePlace(text: string): TopicPartition & { offset: ReturnType<typeof offset> } {
+  const match = /^([a-zA-Z0-9._-]+)\[(\d+)\]@(\d+)$/.exec(text)
+  if (!match)
+    throw new BadUsage(`${JSON.stringify(text)} is not a place. Write topic[partition]@offset, such as dlq.raw[0]@12.`)
+  return { topic: match[1]!, partition: Number(match[2]), offset: offset(Number(match[3])) }
+}
+
+export function integerOption(text: string): number {
+  const value = Number(text)
+  if (!Number.isSafeInteger(value) || value < 0)
+    throw new BadUsage(`${JSON.stringify(text)} is not a whole number ≥ 0.`)
+  return value
+}

@@ -1,0 +1,123 @@
+import type { Engine } from '../engine/ports.ts'
+import { systemClock } from '../runtime/clock.ts'
+import { type Health, healthOf } from '../runtime/service.ts'
+import type { Logger } from '../runtime/telemetry.ts'
+import { type RunningApplication, runApplication } from '../topology.ts'
+import { type Env, type OpenedApplication, openApplicationFile } from './application-file.ts'
+import { openEngine } from './open-engine.ts'
+import { type PrometheusMetrics, prometheusMetrics } from './prometheus.ts'
+
+/** A worker process: an application on an engine, with its figures and its health. Exists before the engine answers. */
+export interface Worker extends AsyncDisposable {
+  readonly opened: OpenedApplication
+  readonly engine: Engine
+  readonly metrics: PrometheusMetrics
+  /** Undefined while it waits for dependencies. */
+  readonly running: RunningApplication | undefined
+  /** Resolves when events flow. @throws what made the start fail */
+  readonly started: Promise<RunningApplication>
+  /** Settles with the error when the worker can't go on. */
+  readonly failed: Promise<unknown>
+  health(): Health
+}
+
+export interface WorkerOptions {
+  readonly file: string
+  readonly env: Env
+  readonly logger: Logger
+  readonly dataDir?: string | undefined
+  /** Default: chosen by the environment. A given one stays the caller's. */
+  readonly engine?: Engine
+}
+
+const LAG_EVERY_MS = 2_000
+/** A start that takes longer is named in the health. */
+const STARTING = 'starting'
+
+/** @throws RtmlError CONFIG when the application file isn't valid */
+export async function startWorker(options: WorkerOptions): Promise<Worker> {
+  const { env, logger } = options
+  const opened = openApplicationFile(options.file, env)
+  const engine =
+    options.engine ??
+    (await openEngine(env, {
+      dataDir: options.dataDir,
+      role: 'run',
+      onWarning: (text) => logger.warn({ client: 'kafkajs' }, text),
+    }))
+  const metrics = prometheusMetrics()
+  const stop = new AbortController()
+  const failed = Promise.withResolvers<unknown>()
+  let running: RunningApplication | undefined
+  let startError: unknown
+
+  const started = runApplication({
+    ...opened.planOptions,
+    engine,
+    clock: systemClock,
+    random: Math.random,
+    hrtime: () => performance.now() / 1_000,
+    metrics,
+    logger,
+    signal: stop.signal,
+  }).then((application) => {
+    running = application
+    void application.service.failed.then((error) => failed.resolve(error))
+    return application
+  })
+  started.catch((error: unknown) => {
+    startError = error
+    if (!stop.signal.aborted) failed.resolve(error)
+  })
+  const measuring = measure(engine, metrics, () => running, stop.signal)
+
+  return {
+    opened,
+    engine,
+    metrics,
+    started,
+    failed: failed.promise,
+    get running() {
+      return running
+    },
+    health() {
+      const now = systemClock.now()
+      if (running) return healthOf(running.service, engine.down(), now)
+      const idle = { error: startError, status: () => [] }
+      const health = healthOf(idle, engine.down(), now)
+      return { ...health, isReady: false, reasons: [...health.reasons, STARTING] }
+    },
+    async [Symbol.asyncDispose]() {
+      stop.abort()
+      await started.catch(() => {})
+      await running?.[Symbol.asyncDispose]()
+      await measuring
+      if (!options.engine) await engine[Symbol.asyncDispose]()
+    },
+  }
+}
+
+/** Lag and dependencies as gauges, until `signal` aborts. */
+async function measure(
+  engine: Engine,
+  metrics: PrometheusMetrics,
+  running: () => RunningApplication | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  const known = new Set<string>()
+  while (!signal.aborted) {
+    const down = engine.down()
+    for (const dependency of down.keys()) known.add(dependency)
+    for (const dependency of known) metrics.gauge('rtml_dependency_up', [dependency], down.has(dependency) ? 0 : 1)
+    for (const { topic, shards } of running()?.service.status() ?? []) {
+      // A log that is away shows in rtml_dependency_up; the lag stays at its last figure.
+      const bounds = await engine.log.bounds(topic).catch(() => [])
+      for (const { partition, end } of bounds) {
+        const position = shards.get(partition)?.position
+        if (position !== undefined)
+          metrics.gauge('rtml_lag_events', [topic, String(partition)], Math.max(0, end - position))
+      }
+    }
+    await systemClock.sleep(LAG_EVERY_MS as never, signal)
+  }
+}
