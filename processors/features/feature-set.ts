@@ -87,8 +87,8 @@ class Plan {
       window: () =>
         'window' in definition ? resolveWindow(definition.window, this.#events, `${place}.window`) : LIFETIME,
       session: (gap) => sessionWindow(gap, this.#events, `${place}.gap`),
-      track: (request) => this.#track(place, this.#entityOf(place, definition), where, request),
-      expression: (source) => guarded(place, () => this.evaluator.expression(source)),
+      track: (request) => this.#track(place, definition, where, request),
+      expression: (source) => guarded(placeOf(place, definition, source), () => this.evaluator.expression(source)),
       float: (suffix = '') => this.#column(name, suffix, 'float'),
       slot: (request) => this.#slot(name, request),
       scale: (unit) => {
@@ -106,17 +106,20 @@ class Plan {
     throw config(`${place}.entity`, `there is no entity "${name}". Known: ${[...this.entities.keys()].join(', ')}`)
   }
 
-  #track(place: string, entity: EntityPlan, where: string | undefined, request: TrackRequest): TrackView {
+  #track(place: string, definition: FeatureDefinition, where: string | undefined, request: TrackRequest): TrackView {
+    const entity = this.#entityOf(place, definition)
     const { reading, value, amount, window } = request
     const key = canonicalJson({ where, reading, value, amount, window })
     const known = entity.tracks.get(key)
     if (known) return known
     const { evaluator } = this
+    const numberOf = (source: string | undefined): number =>
+      source === undefined ? -1 : guarded(placeOf(place, definition, source), () => evaluator.expression(source))
     const track = new TrackView(entity.number, {
       key,
       where: guarded(`${place}.where`, () => evaluator.condition(where)),
-      value: value === undefined ? -1 : guarded(place, () => evaluator.expression(value)),
-      amount: amount === undefined ? -1 : guarded(`${place}.value`, () => evaluator.expression(amount)),
+      value: numberOf(value),
+      amount: numberOf(amount),
       reading,
       window,
     })
@@ -254,6 +257,12 @@ function versionOf(app: Pick<Application, 'features' | 'entities' | 'events'>): 
 
 function config(place: string, message: string): RtmlError {
   return new RtmlError('CONFIG', message, { place })
+}
+
+/** Place of the key of a definition that holds this expression. */
+function placeOf(place: string, definition: FeatureDefinition, source: string): string {
+  const key = Object.entries(definition).find(([, value]) => value === source)?.[0]
+  return key === undefined ? place : `${place}.${key}`
 }
 
 /** Runs `make`; what it throws becomes an error that names the place. */

@@ -362,7 +362,9 @@ describe('a definition that makes no sense', () => {
   it.each([
     [{ kind: 'count', entity: 'itme' }, 'features.f.entity: there is no entity "itme". Known: profile'],
     [{ kind: 'count', where: 'a ==' }, 'features.f.where: '],
-    [{ kind: 'sum', value: ')' }, 'features.f: '],
+    [{ kind: 'sum', value: ')' }, 'features.f.value: '],
+    [{ kind: 'ratio', numerator: 'a', denominator: '(' }, 'features.f.denominator: '],
+    [{ kind: 'lookup', table: 't', key: 'b c', field: 'f' }, 'features.f.key: '],
     [{ kind: 'sum', value: 'n', unit: 1e-20 }, 'features.f.unit: 1e-20 is not within 1e-12 and 1e12'],
     [{ kind: 'session', gap: '1m', measure: 'sum' }, 'features.f.value: measure: sum needs a value to sum'],
     [{ kind: 'session', gap: '1m', value: 'n' }, 'features.f.value: measure: count reads no value.'],
