@@ -10,19 +10,21 @@ import { isObject, nameOf } from './decode/types.ts'
 import { type CompileExpression, compileTest, compileValue, type Scope, type Test, type Value } from './value.ts'
 
 /** What happened while one event was built. */
-export interface Report {
+interface Report {
   /** Counts an optional field that has no value because its value failed. */
   lose(path: string): void
   /** The first rejection of an event is kept. */
   reject(code: Rejection['code'], path: string, message: string): void
 }
 
-export type Policy = 'null' | 'reject' | 'default'
+type Policy = 'null' | 'reject' | 'default'
 
 export interface CompiledMapping {
   /** Whether any rule reads `raw` (source, key, headers, time and place of the record), and its headers: they cost a copy. */
   readonly usesRaw: boolean
   readonly usesHeaders: boolean
+  /** Whether whole objects are copied as events: then they may have the names of the public schemas (`xdm:timestamp`). */
+  readonly copiesEvents: boolean
   /** List of the events inside the record. */
   readonly each: Value | undefined
   readonly when: Test | undefined
@@ -88,6 +90,7 @@ export function compileMapping(mapping: MappingDefinition, context: CompileConte
   return {
     usesRaw: sources.some((source) => /\braw\b/.test(source)),
     usesHeaders: sources.some((source) => /\braw\b(?!\.(?:source|time|place|key)\b)/.test(source)),
+    copiesEvents: root.rule !== undefined,
     each,
     when,
     assign(at, report) {
@@ -151,7 +154,7 @@ const lookUp = (table: ReadonlyMap<string, unknown>, value: unknown): unknown =>
   typeof value === 'string' ? table.get(value) : value == null ? undefined : table.get(String(value))
 
 /** `[{key, value}]` → object. GA4's export gives a value as `{string_value, int_value, float_value, double_value}`. */
-export function objectOfPairs(list: unknown): Record<string, unknown> | null {
+function objectOfPairs(list: unknown): Record<string, unknown> | null {
   if (isObject(list)) return list
   if (!Array.isArray(list)) return null
   const result: Record<string, unknown> = {}

@@ -30,7 +30,7 @@ const STANDARD = new Map(
 const NOBODY = /^(?:|null|undefined|none|nan|unknown|anonymous|\(not set\)|\(none\)|\[object object\]|0+(?:-0+)*)$/i
 
 /** The id in its namespace's form, or undefined when it has none. */
-export function normalizeId(namespace: string, value: unknown): string | undefined {
+function normalizeId(namespace: string, value: unknown): string | undefined {
   const text = typeof value === 'number' ? String(value) : value
   if (typeof text !== 'string') return undefined
   const id = text.trim()

@@ -26,7 +26,7 @@ const MAX_CHAIN = 8
 export type ReadFile = (file: string) => string | Promise<string>
 
 /** Where a mapping's text is: a path is taken as it is, a bare name is a ready mapping. */
-export const mappingFile = (name: string): string => (/[./\\]/.test(name) ? name : `schemas/mappings/${name}.yaml`)
+const mappingFile = (name: string): string => (/[./\\]/.test(name) ? name : `schemas/mappings/${name}.yaml`)
 
 /**
  * Loads a mapping by name (`ga4`), by path (`./shop.yaml`), or completes an inline one.

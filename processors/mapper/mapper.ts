@@ -5,7 +5,7 @@ import type { Xdm, XdmEvent } from '../app/event.ts'
 import type { Application, MappingDefinition, SourceDefinition } from '../app/schema.ts'
 import { epochMs } from '../app/units.ts'
 import type { Expression } from '../expressions/types.ts'
-import { type ConformLimits, parseRfc3339, type XdmSchema } from '../xdm/index.ts'
+import { type ConformLimits, parseRfc3339, unprefix, type XdmSchema } from '../xdm/index.ts'
 import { type CompiledMapping, compileMapping } from './compile.ts'
 import { collectConsent } from './consent.ts'
 import { createSchemaCache } from './decode/confluent.ts'
@@ -79,7 +79,8 @@ export function createMapper(options: MapperOptions): Mapper {
         result.add(element.rejection)
         continue
       }
-      const scope: Scope = { root: element.value, vars: { record: element.value, raw } }
+      const value = compiled.copiesEvents && isPrefixed(element.value) ? unprefix(element.value) : element.value
+      const scope: Scope = { root: value, vars: { record: value, raw } }
       const where = decoded.batch ? `[${i}]` : ''
       if (compiled.each) mapEach(scope, record, where, ids, result)
       else mapOne(scope, record, where, ids, result)
@@ -181,7 +182,7 @@ function createFinish({ app, schema, secrets, source }: MapperOptions, compiled:
     if (built._id === undefined || built._id === '') built._id = ids.of(where, ts)
 
     const { xdm, problems, dropped } = schema.conform(protect(built), limits)
-    for (const path of dropped) result.drop(path)
+    for (const path of dropped) result.drop(path.replace(/\[\d+\]/g, '[]'))
     for (const problem of problems) settle(problem, xdm, compiled, result)
     if (result.refused) return
     const { namespace, index } = identified.primary
@@ -278,6 +279,12 @@ function rawOf(source: string, record: RawRecord, { usesHeaders }: CompiledMappi
     time: record.timestamp,
     place: record.place,
   }
+}
+
+/** XDM with the names of its public schemas; one look at the first level tells. */
+const isPrefixed = (value: Record<string, unknown>): boolean => {
+  for (const name in value) if (name.startsWith('xdm:') || name === '@id') return true
+  return false
 }
 
 function* valuesOf(records: readonly RawRecord[]): Iterable<Buffer | null> {

@@ -74,7 +74,7 @@ function quotedRows(text: string, separator: string, format: 'csv' | 'tsv'): Cel
   }
 }
 
-export function detectSeparator(text: string): string {
+function detectSeparator(text: string): string {
   const end = text.search(/[\r\n]/)
   const line = (end < 0 ? text : text.slice(0, end)).replace(/"(?:[^"]|"")*"/g, '')
   let best = ','

@@ -42,7 +42,7 @@ export interface Setup {
 }
 
 const schemas = new Map<string, XdmSchema>()
-export function schemaOf(app: Application): XdmSchema {
+function schemaOf(app: Application): XdmSchema {
   const key = JSON.stringify(app.schema)
   const known = schemas.get(key) ?? composeSchema(app.schema)
   schemas.set(key, known)

@@ -132,6 +132,12 @@ describe('fields', () => {
     expect(nulled.get('productListItems[].SKU')).toBe(1)
   })
 
+  it('make lists of plain values', async () => {
+    const fields = { 'siteSearch.suggestions': { each: 'tags', from: 'item.name' } }
+    const { xdm } = await map({ ...event, tags: [{ name: 'a' }, {}, { name: 2 }] }, { fields })
+    expect(xdm?.siteSearch.suggestions).toEqual(['a', '2'])
+  })
+
   it('copy a parent, with single fields laid over it, and never change the record', async () => {
     const source = { ...event, w: { webPageDetails: { name: 'old', server: 's' }, webReferrer: { URL: 'r' }, odd: 1 } }
     const before = JSON.stringify(source)
