@@ -5,7 +5,7 @@
  */
 
 /** Longest text that a state keeps, in UTF-8 bytes; the rest is cut at a code point. */
-export const TEXT_BYTES_MAX = 256
+const TEXT_BYTES_MAX = 256
 
 /** Times and units stay below this, so that a zigzag code fits 53 bits. */
 export const INTEGER_MAX = 2 ** 52 - 1

@@ -1,3 +1,3 @@
 export { createFeatureSet } from './feature-set.ts'
 export type * from './types.ts'
-export { resolveWindow, type Window } from './windows.ts'
+export { resolveWindow } from './windows.ts'

@@ -3,7 +3,7 @@ import { type EncodeDefinition, encodedCode, positionIn } from './encoding.ts'
 import { hash48, SEED } from './hash.ts'
 
 /** Elements of a list value that are read. */
-export const LIST_MAX = 100
+const LIST_MAX = 100
 
 /**
  * What an aggregate is given of one event. One object, reused for every event: its fields are always of one shape.

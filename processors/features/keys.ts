@@ -7,7 +7,7 @@ import { textOf } from './input.ts'
 export type KeyReader = (event: XdmEvent) => string[]
 
 /** Most keys that one event touches in an entity; more are left out, from the end. */
-export const KEYS_MAX = 100
+const KEYS_MAX = 100
 
 /** The profile's key is the event's. */
 export const profileKeys: KeyReader = (event) => [event.key]

@@ -26,7 +26,7 @@ export class State implements KeyState {
 }
 
 /** Most ids that a ring can hold. */
-export const RING_MAX = 1_024
+const RING_MAX = 1_024
 
 /** What decides the bytes of a state. */
 export interface StateShape {

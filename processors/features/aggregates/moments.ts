@@ -61,7 +61,7 @@ export class Moments implements Aggregate<number[]> {
 }
 
 /** (n·Σx² − (Σx)²) / n², in double-double up to the last division. */
-export function varianceOf(n: number, sumHigh: number, sumLow: number, squareHigh: number, squareLow: number): number {
+function varianceOf(n: number, sumHigh: number, sumLow: number, squareHigh: number, squareLow: number): number {
   if (n === 0) return Number.NaN
   const pair = [0, 0]
   const scaled = squareHigh * n

@@ -6,7 +6,7 @@ import type { Vector } from '../types.ts'
 import type { Window } from '../windows.ts'
 
 export type KindName = FeatureDefinition['kind']
-export type DefinitionOf<K extends KindName> = Extract<FeatureDefinition, { kind: K }>
+type DefinitionOf<K extends KindName> = Extract<FeatureDefinition, { kind: K }>
 
 /**
  * One kind of feature. It says what is kept (tracks and aggregates; their update, pruning and bytes are theirs) and how
