@@ -174,7 +174,7 @@ describe('values', () => {
     )
     read(set, [event('a', 0, { n: 5 })])
     expect(evaluations).toBe(2)
-    expect((set.entities.get('profile')!.layout['tracks'] as unknown[]).length).toBe(2)
+    expect((set.entities.get('profile')!.layout.tracks as unknown[]).length).toBe(2)
   })
 })
 
@@ -248,7 +248,7 @@ describe('a ratio', () => {
     const prior = { numerator: weight, denominator: (weight * 100) / 10 }
     const set = create({ features: { r: { kind: 'ratio', numerator: 'click', denominator: 'view', prior } } })
     const log = Array.from({ length: impressions }, (_, i) => event(`e${i}`, i, { view: true, click: i < clicks }))
-    expect(read(set, log)['r']).toBeCloseTo(wanted, 4)
+    expect(read(set, log).r).toBeCloseTo(wanted, 4)
   })
   it('of nothing is missing without a prior, the prior rate with one', () => {
     const ratio = { kind: 'ratio', numerator: 'click', denominator: 'view' }
@@ -265,7 +265,7 @@ describe('order', () => {
     const one = read(set, log)
     expect(read(set, log.toReversed())).toEqual(one)
     expect([one['l[0]'], one['l[1]'], one['l[2]'], one['l[3]']].toSorted()).toEqual([1, 2, 3, 4])
-    expect(one['f']).toBe(one['l[3]'])
+    expect(one.f).toBe(one['l[3]'])
   })
 
   it('does not matter to a session that a late event joins', () => {

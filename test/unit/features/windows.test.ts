@@ -7,7 +7,7 @@ import { application } from './arbitraries.ts'
 const { events } = application({ features: {} })
 const resolve = (window: object | string) => {
   const app = application({ features: { n: { kind: 'count', window } } })
-  const definition = app.features['n']!
+  const definition = app.features.n!
   return resolveWindow(definition.kind === 'count' ? definition.window : undefined, events, 'features.n.window')
 }
 
