@@ -7,7 +7,7 @@ import { RtmlError } from '../../app/errors.ts'
 import { ms } from '../../app/units.ts'
 import type { NewRecord, TopicPartition } from '../ports.ts'
 import { byLeader, partitionCount } from './metadata.ts'
-import { groupByPartition, splitBySize } from './partitioning.ts'
+import { groupByPartition, NoSuchPartition, splitBySize } from './partitioning.ts'
 import { BrokerRefusal, isBusy, isStale, typeOf } from './protocol/errors.ts'
 import { encodeBatch } from './protocol/record-batch.ts'
 import { type ProduceAnswer, produceBatches } from './protocol/requests.ts'
@@ -86,7 +86,7 @@ export class Appender {
       const count = counts.get(record.topic)
       if (typeof count !== 'number') failures.set(record, count)
       else if (record.partition !== undefined && record.partition >= count) {
-        failures.set(record, new RangeError(`${record.topic} has no partition ${record.partition}`))
+        failures.set(record, new NoSuchPartition(record.topic, record.partition))
       } else return true
       return false
     })
@@ -154,7 +154,7 @@ export class Appender {
         throw new RtmlError('LOG_DOWN', `no leader took an append within ${RETRY_DEADLINE_MS} ms`, { place })
       }
       await backoff.pause()
-      await this.#line.call('metadata', (cluster) => cluster.refreshMetadata()).catch(ignoreStale)
+      await this.#line.refresh()
     }
   }
 
@@ -206,7 +206,3 @@ const asMissing =
     const message = unknown ? 'the topic does not exist. Run: rtml topics' : 'the topic has no leader yet'
     return new RtmlError(unknown ? 'TOPIC_SETTING' : 'LOG_DOWN', message, { place: topic, cause: error })
   }
-
-function ignoreStale(error: unknown): void {
-  if (!isStale(error)) throw error
-}

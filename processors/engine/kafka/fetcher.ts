@@ -6,12 +6,19 @@ import { RtmlError } from '../../app/errors.ts'
 import { ms, type Offset } from '../../app/units.ts'
 import type { RecordRun, TopicPartition } from '../ports.ts'
 import { leaderOf } from './metadata.ts'
-import { BrokerRefusal, isBusy, isRefused, isStale } from './protocol/errors.ts'
+import { accept, BrokerRefusal, isBusy, isRefused, isStale } from './protocol/errors.ts'
 import { nodeOf, type WireBroker } from './protocol/node.ts'
-import { decodeRecords } from './protocol/record-batch.ts'
-import { type FetchedPartition, type FetchLimits, type FetchPosition, fetchRecords } from './protocol/requests.ts'
-import { Backoff } from './retry.ts'
-import { type Line, text, type Wire } from './wire.ts'
+import { type DecodedRecords, decodeRecords } from './protocol/record-batch.ts'
+import {
+  type FetchedPartition,
+  type FetchLimits,
+  type FetchPosition,
+  fetchRecords,
+  listOffsets,
+} from './protocol/requests.ts'
+import { Backoff, bounded } from './retry.ts'
+import { text } from './text.ts'
+import type { Line, Wire } from './wire.ts'
 
 /** A partition that is being read. */
 export interface FetchTarget extends TopicPartition {
@@ -30,6 +37,7 @@ const LIMITS: FetchLimits = { waitMs: 100, bytesMax: 2 * 1024 * 1024, partitionB
 const POLL_SPACING_MS = 2
 /** How long a position above the log's end is believed to be a leader that hasn't caught up. */
 const BEYOND_END_MS = 30_000
+const CLOSE_MS = ms(1_000)
 
 export class Fetcher {
   readonly #wire: Wire
@@ -67,8 +75,7 @@ export class Fetcher {
     this.#closing.abort()
     this.#targets.clear()
     await this.#line.close()
-    await this.#placing
-    await Promise.all(this.#loops.values())
+    await bounded(this.#wire.clock, CLOSE_MS, Promise.all([this.#placing, ...this.#loops.values()]))
   }
 
   /** Sees to it that the leader of each target with room has a loop. */
@@ -83,7 +90,7 @@ export class Fetcher {
       } catch (error) {
         if (this.#hopeless(error)) return
         await backoff.pause(this.#closing.signal)
-        await this.#refresh()
+        await this.#line.refresh().catch(() => {})
       }
     }
   }
@@ -112,7 +119,7 @@ export class Fetcher {
       } catch (error) {
         if (this.#closing.signal.aborted || this.#hopeless(error)) break
         await backoff.pause(this.#closing.signal)
-        await this.#refresh()
+        await this.#line.refresh().catch(() => {})
       }
       const early = POLL_SPACING_MS - (clock.now() - started)
       if (early > 0) await clock.sleep(ms(early), this.#closing.signal)
@@ -139,7 +146,7 @@ export class Fetcher {
       let isStaleLeader: unknown
       for (const fetched of await fetchRecords(broker, rotated(positions, turn), LIMITS)) {
         const target = asked.get(`${fetched.topic}\n${fetched.partition}`)!
-        if (fetched.errorCode !== 0) isStaleLeader = this.#refused(target, fetched) ?? isStaleLeader
+        if (fetched.errorCode !== 0) isStaleLeader = (await this.#refused(broker, target, fetched)) ?? isStaleLeader
         else await this.#give(broker, target, fetched, positions.length === 1)
       }
       if (isStaleLeader) throw isStaleLeader
@@ -153,21 +160,21 @@ export class Fetcher {
       const run = await runOf(broker, fetched, isAlone)
       if (run && this.#targets.has(target) && target.wanted === run.from) target.take(run, fetched.stable)
     } catch (error) {
-      if (error instanceof BrokerRefusal) throw error
-      target.fail(error instanceof Error ? error : new Error(text(error)))
+      if (!(error instanceof DamagedBatch)) throw error
+      target.fail(error)
     }
   }
 
   /** @returns the error when fetching again can help */
-  #refused(target: FetchTarget, fetched: FetchedPartition): unknown {
+  async #refused(broker: WireBroker, target: FetchTarget, fetched: FetchedPartition): Promise<unknown> {
     const refusal = new BrokerRefusal(fetched.errorCode, `${fetched.topic}[${fetched.partition}]`)
     if (refusal.type === 'OFFSET_OUT_OF_RANGE') {
-      const { now } = this.#wire.clock
-      const since = this.#beyondEnd.get(target) ?? now.call(this.#wire.clock)
+      const start = await startOf(broker, fetched)
+      const now = this.#wire.clock.now()
+      const since = this.#beyondEnd.get(target) ?? now
       this.#beyondEnd.set(target, since)
-      const isBelowStart = fetched.start > fetched.position
-      if (!isBelowStart && now.call(this.#wire.clock) - since < BEYOND_END_MS) return refusal
-      target.fail(truncated(fetched, fetched.position, fetched.start, fetched.highWatermark))
+      if (fetched.position >= start && now - since < BEYOND_END_MS) return refusal
+      target.fail(truncated(fetched, fetched.position, start))
       return undefined
     }
     if (isStale(refusal) || isBusy(refusal) || !isRefused(refusal)) return refusal
@@ -177,10 +184,6 @@ export class Fetcher {
     return undefined
   }
 
-  async #refresh(): Promise<void> {
-    await this.#line.call('metadata', (cluster) => cluster.refreshMetadata()).catch(() => {})
-  }
-
   /** Tells all targets when nothing will ever be readable. */
   #hopeless(error: unknown): boolean {
     if (!(error instanceof RtmlError) || error.isTransient) return false
@@ -188,6 +191,22 @@ export class Fetcher {
     return true
   }
 }
+
+/** Bytes of the log that can't be read: not an outage, so it must not be waited for. */
+class DamagedBatch extends Error {
+  readonly type = 'DAMAGED_BATCH'
+}
+
+function decoded({ topic, partition, records, position, aborted }: FetchedPartition): DecodedRecords {
+  try {
+    return decodeRecords(topic, partition, records, position, aborted)
+  } catch (cause) {
+    throw new DamagedBatch(`${topic}[${partition}] cannot be read from ${position} on: ${text(cause)}`, { cause })
+  }
+}
+
+/** NOT_LEADER_FOR_PARTITION: what no answer at all means. */
+const LEADER_MOVED = 6
 
 /**
  * The run that a fetch gave; undefined when there is nothing new.
@@ -199,26 +218,28 @@ export async function runOf(
   fetched: FetchedPartition,
   isAlone: boolean,
 ): Promise<RecordRun | undefined> {
-  const { topic, partition, position, records: bytes, aborted, stable } = fetched
-  const { records, next } = decodeRecords(topic, partition, bytes, position, aborted)
+  const { topic, partition, position, records: bytes, stable } = fetched
+  const { records, next } = decoded(fetched)
   if (next > position) return { topic, partition, from: position, to: next, records }
   if (stable <= position) return undefined
   if (bytes.length === 0 && isAlone) return { topic, partition, from: position, to: stable, records: [] }
   const limits = { waitMs: 0, bytesMax: 64 * 1024 * 1024, partitionBytesMax: 64 * 1024 * 1024 }
   const [again] = await fetchRecords(broker, [{ topic, partition, position }], limits)
-  if (again?.errorCode !== 0) throw new BrokerRefusal(again?.errorCode ?? 6, `${topic}[${partition}]`)
+  if (again?.errorCode !== 0) throw new BrokerRefusal(again?.errorCode ?? LEADER_MOVED, `${topic}[${partition}]`)
   return again.records.length === 0 || again.records.length > bytes.length ? runOf(broker, again, true) : undefined
 }
 
-export function truncated(
-  { topic, partition }: TopicPartition,
-  position: Offset,
-  start: Offset | number,
-  end: Offset | number,
-): RtmlError {
+/** The log's start: the answer to a position outside the log doesn't say it. */
+export async function startOf(broker: WireBroker, { topic, partition }: TopicPartition): Promise<Offset> {
+  const [listed] = await listOffsets(broker, [{ topic, partition }], 'start')
+  accept(listed?.errorCode ?? LEADER_MOVED, `${topic}[${partition}]`)
+  return listed!.offset
+}
+
+export function truncated({ topic, partition }: TopicPartition, position: Offset, start: Offset): RtmlError {
   const place = `${topic}[${partition}]`
   if (position >= start) {
-    const message = `position ${position} is above the log's end ${end}: the log lost its tail or the topic was made anew. Run: rtml rebuild --shard ${partition}`
+    const message = `position ${position} is above the log's end: the log lost its tail or the topic was made anew. Run: rtml rebuild --shard ${partition}`
     return new RtmlError('LOG_TRUNCATED', message, { place })
   }
   const lost = start - position

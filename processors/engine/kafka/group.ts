@@ -11,8 +11,9 @@ import { assign, byTopic, decodeClaim, encodeClaim, fromTopics, PROTOCOL } from 
 import { partitionCount } from './metadata.ts'
 import { isBusy, isStale, typeOf } from './protocol/errors.ts'
 import type { JoinedGroup } from './protocol/node.ts'
-import { Backoff } from './retry.ts'
-import { type Line, text, type Wire } from './wire.ts'
+import { Backoff, bounded } from './retry.ts'
+import { text } from './text.ts'
+import type { Line, Wire } from './wire.ts'
 
 const { MemberMetadata, MemberAssignment } = AssignerProtocol
 
@@ -26,6 +27,9 @@ export interface GroupListener {
 
 /** The leader looks for new partitions so often. */
 const METADATA_AGE_MS = 30_000
+const LEAVE_MS = ms(1_000)
+/** A drain may take this share of the session timeout. */
+const DRAIN_SHARE = 0.75
 const REJOIN: ReadonlySet<string> = new Set(['REBALANCE_IN_PROGRESS'])
 const LOST: ReadonlySet<string> = new Set(['UNKNOWN_MEMBER_ID', 'ILLEGAL_GENERATION'])
 
@@ -45,6 +49,7 @@ export class GroupMember {
   #partitionsSeenAt = 0
   #drains: Promise<void> = Promise.resolve()
   #running: Promise<void> | undefined
+  #closed: Promise<void> | undefined
 
   constructor(wire: Wire, group: string, topics: readonly string[], listener: GroupListener) {
     this.#wire = wire
@@ -65,19 +70,21 @@ export class GroupMember {
   }
 
   /** Drains what is owned, then leaves, so that others take over at once. */
-  async close(): Promise<void> {
-    if (this.#closing.signal.aborted) return
-    const beating = this.#beatUntil(this.#drain(this.#owned, { lost: false }))
-    this.#owned = []
-    await beating
+  close(): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  async #close(): Promise<void> {
+    // No joining from here on: what a join under way is given is not taken.
     this.#closing.abort()
-    // A join that is under way may take as long as others drain; the coordinator forgets us by itself.
-    const bound = new AbortController()
-    const limit = this.#wire.clock.sleep(ms(1_000), bound.signal)
-    await Promise.race([this.#leave(), limit])
-    bound.abort()
+    const drained = this.#drain(this.#owned, { lost: false })
+    this.#owned = []
+    await this.#beatUntil(drained)
+    // A join under way may take as long as others drain; the coordinator forgets us by itself.
+    await bounded(this.#wire.clock, LEAVE_MS, this.#leave())
     await this.#line.close()
-    await this.#running
+    await bounded(this.#wire.clock, LEAVE_MS, this.#running ?? Promise.resolve())
   }
 
   async #run(): Promise<void> {
@@ -111,7 +118,7 @@ export class GroupMember {
       return true
     }
     if (isBusy(error) || isStale(error) || (error instanceof RtmlError && error.isTransient)) {
-      if (isStale(error)) await this.#line.call('metadata', (cluster) => cluster.refreshMetadata()).catch(() => {})
+      if (isStale(error)) await this.#line.refresh().catch(() => {})
       this.#line.forget()
       // The coordinator has given our partitions away by now.
       if (this.#wire.clock.now() - this.#lastContact > this.#wire.settings.sessionTimeoutMs) await this.#lose()
@@ -171,15 +178,12 @@ export class GroupMember {
   /** Hands partitions back, bounded: fencing keeps the data right when a drain takes longer. */
   #drain(partitions: readonly TopicPartition[], options: { lost: boolean }): Promise<void> {
     if (partitions.length === 0) return this.#drains
-    const bound = new AbortController()
-    const limit = this.#wire.clock.sleep(ms(this.#wire.settings.sessionTimeoutMs * 0.75), bound.signal)
+    const { clock, settings } = this.#wire
     const drained = this.#listener.taken(partitions, options).catch((error: unknown) => {
       this.#listener.failed(error instanceof Error ? error : new Error(text(error)))
     })
     const earlier = this.#drains
-    this.#drains = Promise.race([drained, limit])
-      .then(() => earlier)
-      .finally(() => bound.abort())
+    this.#drains = bounded(clock, ms(settings.sessionTimeoutMs * DRAIN_SHARE), drained).then(() => earlier)
     return this.#drains
   }
 

@@ -16,14 +16,15 @@ import type {
 } from '../ports.ts'
 import { Appender } from './appender.ts'
 import { byLeader, partitionCount } from './metadata.ts'
-import { accept, isRefused, isSilent, isStale, typeOf } from './protocol/errors.ts'
+import { accept, isRefused, isSilent, typeOf } from './protocol/errors.ts'
 import { fetchCommitted, type ListedOffset, listOffsets, type OffsetKind } from './protocol/requests.ts'
 import { KafkaPublisher } from './publisher.ts'
 import { readPartition } from './reader.ts'
 import { patiently } from './retry.ts'
 import { KafkaSubscription } from './subscription.ts'
+import { text } from './text.ts'
 import { absent, compare, createTopics, describeTopics } from './topics.ts'
-import { type Line, text, type Wire } from './wire.ts'
+import type { Line, Wire } from './wire.ts'
 
 export class KafkaLog implements Log {
   readonly #wire: Wire
@@ -93,6 +94,10 @@ export class KafkaLog implements Log {
   }
 
   async subscribe(group: string, topics: readonly string[], subscriber: Subscriber): Promise<Subscription> {
+    for (const topic of topics) {
+      if ((await this.bounds(topic)).length > 0) continue
+      throw new RtmlError('TOPIC_SETTING', 'the topic does not exist. Run: rtml topics', { place: topic })
+    }
     const startOf = async (source: TopicPartition): Promise<Offset> => {
       const [start] = await this.#offsets([source], 'start')
       return start!.offset
@@ -114,7 +119,7 @@ export class KafkaLog implements Log {
 
   /** Asks for metadata, to see whether the brokers answer. */
   async probe(): Promise<void> {
-    await this.#control.call('probe', (cluster) => cluster.refreshMetadata())
+    await this.#control.refresh()
   }
 
   async close(): Promise<void> {
@@ -155,12 +160,7 @@ export class KafkaLog implements Log {
       async (error) => {
         // A topic that was made a moment ago is known everywhere within milliseconds; one that isn't by then is absent.
         if (typeOf(error) === 'UNKNOWN_TOPIC_OR_PARTITION' && isUnknown++ >= 5) throw new Absent(place)
-        this.#control.forget()
-        await this.#control
-          .call('metadata', (cluster) => cluster.refreshMetadata())
-          .catch((failure: unknown) => {
-            if (!isStale(failure)) throw failure
-          })
+        await this.#control.refresh()
       },
     )
   }

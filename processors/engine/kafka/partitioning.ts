@@ -2,6 +2,14 @@ import { partitionOf } from '../murmur2.ts'
 import type { NewRecord } from '../ports.ts'
 import { recordBytesMax } from './protocol/record-batch.ts'
 
+/** A record names a partition that its topic doesn't have: a mistake of the caller, which no retry heals. */
+export class NoSuchPartition extends Error {
+  readonly type = 'NO_SUCH_PARTITION'
+  constructor(topic: string, partition: number) {
+    super(`${topic} has no partition ${partition}`)
+  }
+}
+
 export interface PartitionRecords {
   readonly topic: string
   readonly partition: number
@@ -12,7 +20,7 @@ export interface PartitionRecords {
  * Records by partition, in their order.
  * @param counts partitions of each topic
  * @param spare partition for records without a key: any number, taken modulo the count, so that one call fills one batch
- * @throws RangeError for a partition that the topic doesn't have
+ * @throws NoSuchPartition
  */
 export function groupByPartition(
   records: readonly NewRecord[],
@@ -30,7 +38,7 @@ export function groupByPartition(
     }
     const count = counts.get(topic)!
     const partition = record.partition ?? (key === null ? spare % count : partitionOf(key, count))
-    if (partition < 0 || partition >= count) throw new RangeError(`${topic} has no partition ${partition}`)
+    if (partition < 0 || partition >= count) throw new NoSuchPartition(topic, partition)
     const group = partitions[partition]
     if (group) group.records.push(record)
     else {

@@ -7,16 +7,17 @@
  */
 import type { Cluster } from 'kafkajs'
 import { RtmlError } from '../../app/errors.ts'
-import type { Ms } from '../../app/units.ts'
+import { ms } from '../../app/units.ts'
 import type { Commit, NewRecord, Publisher } from '../ports.ts'
 import { byLeader, partitionCount } from './metadata.ts'
-import { groupByPartition, splitBySize } from './partitioning.ts'
+import { groupByPartition, NoSuchPartition, splitBySize } from './partitioning.ts'
 import { accept, isFenced, isStale, typeOf } from './protocol/errors.ts'
 import type { WireBroker } from './protocol/node.ts'
 import { encodeBatch } from './protocol/record-batch.ts'
 import { initProducer, type ProducedBatch, type ProducerIdentity, produceBatches } from './protocol/requests.ts'
-import { patiently } from './retry.ts'
-import { type Line, text, type Wire } from './wire.ts'
+import { bounded, patiently } from './retry.ts'
+import { text } from './text.ts'
+import type { Line, Wire } from './wire.ts'
 
 /** A transaction that ended without an answer. */
 interface Doubt {
@@ -26,6 +27,7 @@ interface Doubt {
 }
 
 const ATTEMPTS_MAX = 3
+const CLOSE_MS = ms(5_000)
 const BATCH_BYTES_MIN = 1_024
 const SEQUENCE_MODULUS = 2 ** 31
 
@@ -85,7 +87,7 @@ export class KafkaPublisher implements Publisher {
   }
 
   async close(): Promise<void> {
-    await this.#last
+    await bounded(this.#wire.clock, CLOSE_MS, this.#last)
     await this.#line.close()
   }
 
@@ -96,7 +98,7 @@ export class KafkaPublisher implements Publisher {
       try {
         return await this.#attempt(records, commit)
       } catch (error) {
-        if (error instanceof RangeError || (error instanceof RtmlError && error.code !== 'LOG_DOWN')) throw error
+        if (error instanceof NoSuchPartition || (error instanceof RtmlError && error.code !== 'LOG_DOWN')) throw error
         if (isFenced(error)) {
           this.#isFenced = true
           throw this.#fenced(error)
@@ -251,9 +253,7 @@ export class KafkaPublisher implements Publisher {
   }
 
   #soon<T>(attempt: () => Promise<T>): Promise<T> {
-    return patiently(this.#wire.clock, this.#wire.settings.requestTimeoutMs as Ms, attempt, async () =>
-      this.#line.forget(),
-    )
+    return patiently(this.#wire.clock, this.#wire.settings.requestTimeoutMs, attempt, async () => this.#line.forget())
   }
 
   #fenced(cause?: unknown): RtmlError {

@@ -1,7 +1,7 @@
 import { RtmlError } from '../../app/errors.ts'
 import { type Offset, offset } from '../../app/units.ts'
 import type { RecordRun, TopicPartition } from '../ports.ts'
-import { runOf, truncated } from './fetcher.ts'
+import { runOf, startOf, truncated } from './fetcher.ts'
 import { leaderOf } from './metadata.ts'
 import { BrokerRefusal, isBusy, isStale } from './protocol/errors.ts'
 import { nodeOf } from './protocol/node.ts'
@@ -68,16 +68,24 @@ async function fetchPatiently(
     try {
       return await fetchOnce(line, source, position)
     } catch (error) {
-      const again = isStale(error) || isBusy(error) || (error instanceof RtmlError && error.code === 'LOG_DOWN')
-      if (!again) throw error
+      const isSilent = error instanceof RtmlError && error.code === 'LOG_DOWN'
+      if (!isStale(error) && !isBusy(error) && !isSilent && !(error instanceof BeyondEnd)) throw error
       if (clock.now() > end) {
         if (error instanceof RtmlError) throw error
+        if (error instanceof BeyondEnd) throw error.cause
         const place = `${source.topic}[${source.partition}]`
         throw new RtmlError('LOG_DOWN', `no leader answers: ${String(error)}`, { place, cause: error })
       }
       await backoff.pause()
-      await line.call('metadata', (cluster) => cluster.refreshMetadata()).catch(() => {})
+      await line.refresh().catch(() => {})
     }
+  }
+}
+
+class BeyondEnd extends Error {
+  readonly type = 'OFFSET_OUT_OF_RANGE'
+  constructor(cause: RtmlError) {
+    super(cause.message, { cause })
   }
 }
 
@@ -90,7 +98,11 @@ function fetchOnce(line: Line, source: TopicPartition, position: Offset): Promis
     if (fetched.errorCode !== 0) {
       const refusal = new BrokerRefusal(fetched.errorCode, `${topic}[${partition}]`)
       if (refusal.type !== 'OFFSET_OUT_OF_RANGE') throw refusal
-      throw truncated(source, position, fetched.start, fetched.highWatermark)
+      const start = await startOf(broker, source)
+      const error = truncated(source, position, start)
+      if (position < start) throw error
+      // A leader that has just taken over may not have caught up with what was committed.
+      throw new BeyondEnd(error)
     }
     return runOf(broker, fetched, true)
   })

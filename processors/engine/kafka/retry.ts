@@ -1,12 +1,12 @@
 import { RtmlError } from '../../app/errors.ts'
 import { type Clock, type Ms, ms } from '../../app/units.ts'
 import { isBusy, isStale } from './protocol/errors.ts'
-import { text } from './wire.ts'
+import { text } from './text.ts'
 
-const FIRST_WAIT_MS = 2
+const FIRST_WAIT_MS = 1
 const WAIT_MS_MAX = 250
 
-/** Waits that double, from 2 to 250 ms: a broker that moves a leader or ends a transaction is ready in milliseconds. */
+/** Waits that double, from 1 to 250 ms: a broker that moves a leader or ends a transaction is ready in milliseconds. */
 export class Backoff {
   readonly #clock: Clock
   #wait = FIRST_WAIT_MS
@@ -23,6 +23,14 @@ export class Backoff {
   reset(): void {
     this.#wait = FIRST_WAIT_MS
   }
+}
+
+/** Waits for `work`, but no longer than `limitMs`: for ends that a frozen server must not hold up. */
+export async function bounded(clock: Clock, limitMs: Ms, work: Promise<unknown>): Promise<void> {
+  const done = new AbortController()
+  const late = clock.sleep(limitMs, done.signal)
+  await Promise.race([work.catch(() => {}), late])
+  done.abort()
 }
 
 /**

@@ -42,7 +42,7 @@ export class KafkaSubscription implements Subscription {
 
   async start(source: TopicPartition, position: Offset): Promise<void> {
     const start = await this.#startOf(source)
-    if (position < start) throw truncated(source, position, start, start)
+    if (position < start) throw truncated(source, position, start)
     // Taken away meanwhile: `revoked` has said so.
     if (!this.#member.owns(source)) return
     const earlier = this.#drop(source)

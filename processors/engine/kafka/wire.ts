@@ -7,17 +7,19 @@
  */
 import { type Cluster, Kafka, logLevel, type SASLOptions } from 'kafkajs'
 import { RtmlError } from '../../app/errors.ts'
-import type { Clock } from '../../app/units.ts'
+import { type Clock, ms } from '../../app/units.ts'
 import type { BrokerSettings } from './config.ts'
 import type { Health } from './health.ts'
 import { oauthTokens } from './oauth.ts'
 import { isRefused, isSilent } from './protocol/errors.ts'
 import { nodeOf, type WireBroker } from './protocol/node.ts'
 import { findCoordinator } from './protocol/requests.ts'
+import { bounded } from './retry.ts'
+import { text } from './text.ts'
 import { tlsOptions } from './tls.ts'
 
 /** How long a disconnect may take; kafkajs waits for answers that may never come. */
-const DISCONNECT_BOUND_MS = 1_000
+const DISCONNECT_BOUND_MS = ms(1_000)
 
 /** Opens connections with one set of settings. */
 export class Wire {
@@ -98,6 +100,19 @@ export class Line {
     return found
   }
 
+  /**
+   * Asks for metadata anew. kafkajs asks for all topics that the line has ever used and fails when one of them is gone, so
+   * a line that can't refresh begins afresh.
+   * @throws RtmlError as `call`
+   */
+  async refresh(): Promise<void> {
+    await this.call('metadata', (cluster) => cluster.refreshMetadata()).catch((error: unknown) => {
+      if (error instanceof RtmlError) throw error
+      this.drop()
+    })
+    this.forget()
+  }
+
   forget(): void {
     this.#coordinators.clear()
   }
@@ -116,12 +131,8 @@ export class Line {
     const cluster = this.#cluster
     this.#cluster = undefined
     if (!cluster) return
-    const bound = new AbortController()
-    await Promise.race([
-      cluster.then((open) => open.disconnect()).catch(() => {}),
-      this.#wire.clock.sleep(DISCONNECT_BOUND_MS as never, bound.signal),
-    ])
-    bound.abort()
+    const disconnected = cluster.then((open) => open.disconnect())
+    await bounded(this.#wire.clock, DISCONNECT_BOUND_MS, disconnected)
   }
 
   async #open(): Promise<Cluster> {
@@ -187,5 +198,3 @@ function refusal(place: string, error: unknown): RtmlError {
     },
   )
 }
-
-export const text = (error: unknown): string => (error instanceof Error ? error.message : String(error))

@@ -20,10 +20,8 @@ export interface FetchPosition extends TopicPartition {
 export interface FetchedPartition extends TopicPartition {
   readonly position: Offset
   readonly errorCode: number
-  readonly highWatermark: number
   /** Positions below it are committed or aborted for good. */
   readonly stable: Offset
-  readonly start: Offset
   readonly aborted: readonly AbortedTransaction[]
   readonly records: Buffer
 }
@@ -67,9 +65,9 @@ export async function fetchRecords(
 function fetchedPartition(reader: WireReader, topic: string, asked: ReadonlyMap<string, Offset>): FetchedPartition {
   const partition = reader.int32()
   const errorCode = reader.int16()
-  const highWatermark = reader.int64()
+  reader.int64()
   const stable = reader.int64()
-  const start = reader.int64()
+  reader.int64()
   const aborted = reader.array(() => ({ producerId: reader.int64(), firstOffset: reader.int64() }))
   reader.int32()
   const records = reader.bytes()
@@ -79,9 +77,7 @@ function fetchedPartition(reader: WireReader, topic: string, asked: ReadonlyMap<
     partition,
     position,
     errorCode,
-    highWatermark,
     stable: offset(stable),
-    start: offset(start),
     aborted,
     records,
   }
