@@ -20,7 +20,11 @@ const PRICES: Record<string, object> = { a: { price: 3 }, b: { price: 'none' }, 
 const lookups: Lookups = {
   get: (_table, key) => (Object.hasOwn(PRICES, key) ? (PRICES[key] as Record<string, unknown>) : undefined),
 }
-const RUNS = Number(process.env.FC_RUNS ?? 300)
+/** A failing property prints its seed: `FC_SEED=<seed> npx vitest run test/unit/features/kernel.test.ts` repeats it; FC_RUNS digs deeper. */
+const parameters = {
+  numRuns: Number(process.env.FC_RUNS ?? 300),
+  ...(process.env.FC_SEED === undefined ? {} : { seed: Number(process.env.FC_SEED) }),
+}
 
 /** The kernel as a runtime would drive it, with all states in memory. */
 class Driver {
@@ -101,7 +105,7 @@ describe('the kernel and the slow reference', () => {
           expect(driver.set.ages(driver.inputs(event, delayMs))).toEqual(wanted[i]!.ages)
         })
       }),
-      { numRuns: RUNS },
+      parameters,
     )
   })
 
@@ -116,7 +120,7 @@ describe('the kernel and the slow reference', () => {
           expectSame(app, driver.set, driver.vector(event), wanted[i]!.vector)
         })
       }),
-      { numRuns: RUNS },
+      parameters,
     )
   })
 })
@@ -164,7 +168,7 @@ describe('arrival order', () => {
         const pack = (driver: Driver) => driver.set.entities.get('profile')!.encode(driver.state('profile', 'ECID:1'))
         if (!decays) expect(pack(a!)).toEqual(pack(b!))
       }),
-      { numRuns: RUNS },
+      parameters,
     )
   })
 })
@@ -195,7 +199,7 @@ describe('bytes', () => {
           for (const it of damages) expectErrorOrState(driver, log[0]!, damaged(packed, it))
         },
       ),
-      { numRuns: RUNS },
+      parameters,
     )
   })
 

@@ -149,7 +149,7 @@ class Reference {
         if (typeof value === 'string') strings.push(value)
         else floats.push(value)
       }
-      const newest = Math.max(...reflected)
+      const newest = greatest(reflected)
       ages.push({ feature, ageMs: reflected.length === 0 ? undefined : Math.max(0, at - newest) })
     }
     return { vector: { floats: Float32Array.from(floats), strings }, ages }
@@ -198,14 +198,21 @@ class Reference {
         ),
       )
       const values = usable.filter(({ entry }) => inside.has(entry))
-      if (definition.kind !== 'first') reflected.push(...values.map(({ entry }) => entry.ts))
+      if (definition.kind !== 'first')
+        addAll(
+          reflected,
+          values.map(({ entry }) => entry.ts),
+        )
       return values
     }
     const current = { event, values: new Map<string, unknown>() }
     switch (definition.kind) {
       case 'count': {
         const events = within(window, matching, at)
-        reflected.push(...events.map(({ ts }) => ts))
+        addAll(
+          reflected,
+          events.map(({ ts }) => ts),
+        )
         return [events.length === 0 ? definition.default : events.length]
       }
       case 'sum': {
@@ -224,7 +231,11 @@ class Reference {
       case 'min':
       case 'max': {
         const values = read(definition.value, numberOf).map(({ value }) => value)
-        return [values.length === 0 ? (definition.default ?? Number.NaN) : Math[definition.kind](...values)]
+        return [
+          values.length === 0
+            ? (definition.default ?? Number.NaN)
+            : values.reduce((a, b) => Math[definition.kind](a, b)),
+        ]
       }
       case 'distinct': {
         const lists = read(definition.value, (value) =>
@@ -244,7 +255,11 @@ class Reference {
           (a, b) => a.entry.ts - b.entry.ts || a.entry.tie - b.entry.tie,
         )
         if (definition.kind !== 'first') sorted.reverse()
-        else reflected.push(...sorted.slice(0, 1).map(({ entry }) => entry.ts))
+        else
+          addAll(
+            reflected,
+            sorted.slice(0, 1).map(({ entry }) => entry.ts),
+          )
         const n = definition.kind === 'lastN' ? definition.n : 1
         return Array.from({ length: n }, (_, i) => shown(definition, sorted[i]?.value)).flat()
       }
@@ -281,23 +296,31 @@ class Reference {
           definition.kind === 'decayedSum'
             ? read(definition.value, numberOf)
             : matching.map((entry) => ({ value: 1, entry }))
-        reflected.push(...terms.map(({ entry }) => entry.ts))
+        addAll(
+          reflected,
+          terms.map(({ entry }) => entry.ts),
+        )
         if (terms.length === 0) return [definition.default]
         return [terms.reduce((sum, { value, entry }) => sum + value * 2 ** ((entry.ts - at) / definition.halfLife), 0)]
       }
       case 'recency':
-        reflected.push(...matching.map(({ ts }) => ts))
+        addAll(
+          reflected,
+          matching.map(({ ts }) => ts),
+        )
         if (matching.length === 0) return [definition.default ?? Number.NaN]
-        return [(at - Math.max(...matching.map(({ ts }) => ts))) / 1_000]
+        return [(at - greatest(matching.map(({ ts }) => ts))) / 1_000]
       case 'session': {
         if (definition.measure === 'sum') {
           const values = read(definition.value!, numberOf).map(({ value }) => value)
           return [values.length === 0 ? definition.default : exactSum(values, 1e-6)]
         }
         const times = within(window, matching, at).map(({ ts }) => ts)
-        reflected.push(...times)
+        addAll(reflected, times)
         if (times.length === 0) return [definition.default]
-        return [definition.measure === 'count' ? times.length : (Math.max(...times) - Math.min(...times)) / 1_000]
+        return [
+          definition.measure === 'count' ? times.length : (greatest(times) + greatest(times.map((ts) => -ts))) / 1_000,
+        ]
       }
       case 'buckets': {
         const { by, value, keys = [], read: reads, capacity } = definition
@@ -318,7 +341,10 @@ class Reference {
           weight: BigInt(Math.round(amountOf(entry)! * scale)),
           ts: entry.ts,
         }))
-        reflected.push(...lists.map(({ ts }) => ts))
+        addAll(
+          reflected,
+          lists.map(({ ts }) => ts),
+        )
         const weights = weigh(window, reads === undefined ? keys.length : capacity, lists)
         const weightOf = (text: string | undefined): number =>
           text === undefined || !weights.has(text) ? definition.default : Number(weights.get(text)) / scale
@@ -340,6 +366,15 @@ class Reference {
 }
 
 const LIFETIME: Window = { type: 'lifetime', length: 0, hop: 0, gap: 0 }
+
+// Not `push(...)` and `Math.max(...)`: arguments are limited, and a key may have more events than that.
+function addAll(list: number[], more: readonly number[]): void {
+  for (const it of more) list.push(it)
+}
+
+function greatest(list: readonly number[]): number {
+  return list.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY)
+}
 
 /** Entries that a window ending at `at` reads. */
 function within(window: Window, entries: readonly Entry[], at: number): Entry[] {
