@@ -37,7 +37,12 @@ export async function openFixture(more: Record<string, string> = {}): Promise<Op
   }
 }
 
-async function deleteRecords(brokers: string, { topic, partition }: TopicPartition, before: number): Promise<void> {
+/** What retention does in time. */
+export async function deleteRecords(
+  brokers: string,
+  { topic, partition }: TopicPartition,
+  before: number,
+): Promise<void> {
   const admin = new Kafka({ brokers: brokers.split(','), logLevel: logLevel.NOTHING }).admin()
   await admin.connect()
   try {

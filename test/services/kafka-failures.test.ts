@@ -14,7 +14,7 @@ import {
   record,
   values,
 } from '../engine/contract/conditions.ts'
-import { SERVICE_PATIENCE as patience, uniquePrefix } from './fixtures.ts'
+import { deleteRecords, SERVICE_PATIENCE as patience, uniquePrefix } from './fixtures.ts'
 import { localProcessesUnavailable } from './harness.ts'
 import { type KafkaServer, startKafka } from './processes/kafka.ts'
 import { freePort } from './processes/process.ts'
@@ -80,6 +80,26 @@ describe.skipIf(localProcessesUnavailable())('a broker that fails', { timeout: 1
       expect(member.failures).toEqual([])
     },
   )
+
+  it('fails when retention has deleted what a group was about to read', async () => {
+    const { topic, group, at } = await setUp()
+    const big = (value: number): NewRecord => ({ topic, key: null, value: Buffer.alloc(100_000, value), partition: 0 })
+    await engine.log.append(Array.from({ length: 10 }, (_, i) => big(i)))
+    const member = new Member('slow')
+    const gate = Promise.withResolvers<void>()
+    member.onDeliver = () => gate.promise
+    const subscription = await join(engine.log, group, topic, member)
+    await eventually('the first run is delivered', patience, () => member.runs.length === 1)
+    // More than the member's queue takes, so that the rest is still unread when it is deleted.
+    for (let i = 0; i < 5; i++) await engine.log.append(Array.from({ length: 10 }, (_, j) => big(j)))
+    const { end } = (await engine.log.bounds(topic))[0]!
+    await deleteRecords(kafka.brokers, at, end)
+    gate.resolve()
+    const failure = await eventually('the group fails', patience, () => member.failures[0])
+    expect(failure).toMatchObject({ code: 'LOG_TRUNCATED' })
+    expect(failure.message).toContain(`below the log's start ${end}`)
+    await subscription.close()
+  })
 
   it('rejects quickly, with a code that says wait, while the broker is away', async () => {
     const { topic, group, at } = await setUp()

@@ -1,4 +1,5 @@
 /** The store on every kind of Redis, with the least privileges, and through its failures. */
+import { readFileSync } from 'node:fs'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Epoch, offset } from '../../processors/app/units.ts'
@@ -17,6 +18,7 @@ const LEAST_PRIVILEGES = [
   ...['+evalsha', '+eval', '+mget', '+get', '+set', '+unlink', '+hget', '+hmget', '+hset', '+hdel'],
   ...['+xadd', '+xtrim', '+xrange', '+scan', '+time', '+exists', '+wait', '+ping', '+info'],
 ]
+const IN_A_CLUSTER = ['+cluster|slots', '+cluster|info']
 
 const skip = localProcessesUnavailable()
 
@@ -38,9 +40,38 @@ async function fixture(servers: AsyncDisposable & { url: string }, more: Record<
   }
 }
 
+it('the least privileges are the ones that operators are told to grant', () => {
+  const page = readFileSync(new URL('../../docs/kafka.md', import.meta.url), 'utf8')
+  const granted = [...page.matchAll(/(?:\+|~)[a-z][a-z|:*]*/g)].map((match) => match[0])
+  for (const privilege of [...LEAST_PRIVILEGES, ...IN_A_CLUSTER]) expect(granted).toContain(privilege)
+})
+
 describe.skipIf(skip)('kinds of Redis', () => {
   describeStore('redis cluster of three', async () => fixture(await startRedisCluster()), patience)
   describeStore('redis behind a sentinel', async () => fixture(await startRedisSentinel()), patience)
+  describeStore(
+    'redis cluster with least privileges',
+    async () => {
+      const servers = await startRedisCluster()
+      for (const { url } of servers.nodes) {
+        const admin = new Redis(url)
+        await admin.call(
+          'ACL',
+          'SETUSER',
+          'rtml',
+          'on',
+          '>s3cret',
+          'resetkeys',
+          'nocommands',
+          ...LEAST_PRIVILEGES,
+          ...IN_A_CLUSTER,
+        )
+        admin.disconnect()
+      }
+      return fixture(servers, { REDIS_USERNAME: 'rtml', REDIS_PASSWORD: 's3cret' })
+    },
+    patience,
+  )
   describeStore(
     'redis with least privileges',
     async () => {
