@@ -13,7 +13,7 @@ let made = 0
 /** Begins names that nothing else has, on this server, ever. */
 export const uniquePrefix = (): string => `t${process.pid}.${Date.now()}.${made++}-`
 
-export function configOf(found: Services, more: Record<string, string> = {}): KafkaConfig {
+function configOf(found: Services, more: Record<string, string> = {}): KafkaConfig {
   return kafkaConfig({ ...environment(found), ...more })
 }
 

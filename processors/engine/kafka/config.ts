@@ -28,12 +28,12 @@ export type SaslSettings =
       readonly scope?: string
     }
 
-export interface RedisNode {
+interface RedisNode {
   readonly host: string
   readonly port: number
 }
 
-export type RedisTopology =
+type RedisTopology =
   | { readonly kind: 'single'; readonly node: RedisNode; readonly database: number }
   | { readonly kind: 'cluster'; readonly nodes: readonly RedisNode[] }
   | {

@@ -8,7 +8,7 @@ import type { RedisSettings } from './config.ts'
 import type { Health } from './health.ts'
 import { tlsOptions } from './tls.ts'
 
-export interface Script {
+interface Script {
   readonly name: string
   readonly lua: string
   readonly sha: string

@@ -9,7 +9,7 @@ const KEPT_FOR_EVER = '-1'
 const TOPIC_RESOURCE = 2
 
 /** Settings of a spec, by Kafka's names. */
-export function settingsOf(spec: TopicSpec): Record<'cleanup.policy' | 'retention.ms', string> {
+function settingsOf(spec: TopicSpec): Record<'cleanup.policy' | 'retention.ms', string> {
   return {
     'cleanup.policy': CLEANUP[spec.cleanup],
     // Retention means nothing to a compacted topic, but an explicit value survives a change of the broker's default.

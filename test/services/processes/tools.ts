@@ -13,10 +13,10 @@ const here = fileURLToPath(new URL('..', import.meta.url))
 export const KAFKA_VERSION = '3.9.1'
 export const REGISTRY_VERSION = '2.6.13.Final'
 
-export const cache = process.env.RTML_SERVICES_CACHE ?? join(homedir(), '.cache', 'rtml-services')
+const cache = process.env.RTML_SERVICES_CACHE ?? join(homedir(), '.cache', 'rtml-services')
 const MAVEN_DEADLINE_MS = 300_000
 
-export function onPath(command: string): boolean {
+function onPath(command: string): boolean {
   return (process.env.PATH ?? '').split(delimiter).some((folder) => existsSync(join(folder, command)))
 }
 
