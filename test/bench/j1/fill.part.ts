@@ -1,0 +1,8 @@
+import { part } from './children.ts'
+import { fill, makeTopics, openForLooking } from './engine.ts'
+
+await part(async (options) => {
+  await using engine = await openForLooking(options)
+  await makeTopics(engine, options)
+  await fill(engine, options)
+})
