@@ -7,7 +7,7 @@
  *     <prefix>note:<name>                            note
  */
 import { type Epoch, type Offset, offset, epoch as toEpoch } from '../../app/units.ts'
-import type { Applied, ApplyBatch, FeatureStore, OutboxEntry, Ownership, Shard } from '../ports.ts'
+import type { Applied, ApplyBatch, FeatureStore, OutboxEntry, Ownership, Peeked, Shard } from '../ports.ts'
 import { decodeOutboxEntry, encodeOutboxEntry } from './outbox-codec.ts'
 import type { RedisLine, Reply } from './redis.ts'
 
@@ -51,6 +51,19 @@ export class RedisStore implements FeatureStore {
       for (const value of piece as readonly (Buffer | null)[]) loaded.push(value ?? undefined)
     }
     return loaded
+  }
+
+  async peek(shard: Shard, keys: readonly string[]): Promise<Peeked> {
+    const { meta, state } = this.#keysOf(shard)
+    const names = keys.map((key) => state + key)
+    const [position, values] = (await this.#redis.run('peek', [meta, ...names], [])) as readonly [
+      number,
+      readonly (Buffer | null)[],
+    ]
+    return {
+      position: position === NO_POSITION ? undefined : offset(position),
+      states: values.map((value) => value ?? undefined),
+    }
   }
 
   async apply(shard: Shard, epoch: Epoch, batch: ApplyBatch): Promise<Applied> {
