@@ -14,10 +14,11 @@ import { type Clock, ms, type Random } from './app/units.ts'
 import type { Engine, TopicSpec } from './engine/ports.ts'
 import { createExpressions, type Expressions } from './expressions/index.ts'
 import { createFeatureSet } from './features/index.ts'
-import type { FeatureSet, LayoutDescriptor } from './features/types.ts'
+import type { FeatureSet } from './features/types.ts'
 import { createMapper, loadMapping, type Mapper, type ReadFile } from './mapper/index.ts'
 import { SCORES_SCHEMA, scoresSubject } from './outputs/index.ts'
 import type { ShardContext, ShardOptions } from './runtime/context.ts'
+import { Layouts } from './runtime/layouts.ts'
 import { LookupTables } from './runtime/lookup-tables.ts'
 import { retry } from './runtime/retry.ts'
 import { Service } from './runtime/service.ts'
@@ -27,6 +28,7 @@ import { entityStage } from './runtime/stages/entity-stage.ts'
 import { mappedSource, xdmSource } from './runtime/stages/event-source.ts'
 import { mapStage } from './runtime/stages/map-stage.ts'
 import { profileStage } from './runtime/stages/profile-stage.ts'
+import { PSEUDONYM_BYTES } from './runtime/stages/profile-state.ts'
 import type { Logger, Metrics } from './runtime/telemetry.ts'
 import {
   createModelPool,
@@ -190,7 +192,8 @@ export async function runPlan(plan: Plan, options: RunPlanOptions): Promise<Runn
     events: await wait(() => engine.registry.register(`${topics.events}-value`, schema.avroSchema)),
     scores: await wait(() => engine.registry.register(scoresSubject(topics.scores), SCORES_SCHEMA)),
   }
-  await wait(() => exchangeLayouts(engine, app, featureSet))
+  const layouts = layoutsOf(app, featureSet, engine)
+  for (const it of layouts.values()) await wait(() => it.announce())
 
   const createPool = options.createPool ?? (() => createModelPool({}))
   const pool = plan.models.length > 0 ? await createPool() : undefined
@@ -213,6 +216,7 @@ export async function runPlan(plan: Plan, options: RunPlanOptions): Promise<Runn
     featureSet,
     store: engine.store,
     clock,
+    layouts,
     partitions: (entity) => partitionsOf.get(entity) ?? app.partitions,
   })
   const xdmEvents = xdmSource(schema, schemaIds.events, (id) => engine.registry.schema(id))
@@ -252,6 +256,7 @@ export async function runPlan(plan: Plan, options: RunPlanOptions): Promise<Runn
           Object.keys(model.outputs).map((output) => ({ model: model.name, output })),
         ),
         entities,
+        layouts: layouts.get('profile')!,
         lookups,
         clock,
         metrics,
@@ -261,7 +266,9 @@ export async function runPlan(plan: Plan, options: RunPlanOptions): Promise<Runn
   )
   for (const kernel of featureSet.entities.values()) {
     if (kernel.entity !== 'profile')
-      stages.push(erase(entityStage({ app, topics, kernel, events: xdmEvents, metrics })))
+      stages.push(
+        erase(entityStage({ app, topics, kernel, events: xdmEvents, layouts: layouts.get(kernel.entity)!, metrics })),
+      )
   }
 
   await wait(() => checkPartitions(engine, stages))
@@ -337,13 +344,18 @@ async function checkPartitions(engine: Engine, stages: readonly Stage[]): Promis
   }
 }
 
-/** Makes older layouts known to the kernels, and this version's layouts known to later ones, before anything is written with them. */
-async function exchangeLayouts(engine: Engine, app: Application, featureSet: FeatureSet): Promise<void> {
-  for (const kernel of featureSet.entities.values()) {
-    const name = `layouts:${groupOf(app, kernel.entity)}`
-    const known = JSON.parse((await engine.store.note(name))?.toString() ?? '[]') as LayoutDescriptor[]
-    for (const descriptor of known) if (descriptor.id !== kernel.layout.id) kernel.addLayout(descriptor)
-    if (known.some(({ id }) => id === kernel.layout.id)) continue
-    await engine.store.setNote(name, Buffer.from(JSON.stringify([...known, kernel.layout])))
-  }
+/** Layouts of each entity's states. */
+export function layoutsOf(
+  app: Application,
+  featureSet: FeatureSet,
+  engine: Pick<Engine, 'store'>,
+): Map<string, Layouts> {
+  return new Map(
+    [...featureSet.entities.values()].map((kernel) => {
+      const isProfile = kernel.entity === 'profile'
+      const group = groupOf(app, isProfile ? 'profile' : `entity.${kernel.entity}`)
+      const skipBytes = isProfile ? PSEUDONYM_BYTES : 0
+      return [kernel.entity, new Layouts({ kernel, store: engine.store, group, skipBytes })]
+    }),
+  )
 }

@@ -19,10 +19,14 @@ export const CODES = {
   XDM_INVALID: { severity: 'reject', about: 'the mapped event is not a valid XDM ExperienceEvent' },
   IDENTITY: { severity: 'reject', about: 'no usable identity, or more than one primary' },
   FUTURE: { severity: 'reject', about: 'the event time is too far after the record time' },
-  POISON: { severity: 'reject', about: 'processing the record failed unexpectedly; a defect of rtml or of the application' },
+  POISON: {
+    severity: 'reject',
+    about: 'processing the record failed unexpectedly; a defect of rtml or of the application',
+  },
   // features
   LATE: { severity: 'reject', about: 'the event is older than the lateness bound of its key' },
   // protocol
+  STATE_LAYOUT: { severity: 'fatal', about: 'packed states have a layout that nothing describes' },
   FENCED: { severity: 'info', about: 'a newer owner has taken the shard' },
   STORE_BEHIND: { severity: 'info', about: 'the store lost its tail and is rebuilt from the log' },
   LOG_TRUNCATED: { severity: 'fatal', about: 'events were deleted by retention before they were read' },

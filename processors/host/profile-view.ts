@@ -5,7 +5,7 @@ import { partitionOf } from '../engine/murmur2.ts'
 import type { Engine } from '../engine/ports.ts'
 import type { KeyState, Vector } from '../features/types.ts'
 import { unpackProfile } from '../runtime/stages/profile-state.ts'
-import type { Plan } from '../topology.ts'
+import { layoutsOf, type Plan } from '../topology.ts'
 
 export interface FeatureValue {
   readonly column: string
@@ -49,7 +49,7 @@ export async function viewProfile(plan: Plan, engine: Engine, key: string): Prom
   const shard = { group: groupOf(plan.app, 'profile'), topic: profileInput(plan), partition }
   const [packed] = await engine.store.load(shard, [key])
   if (!packed) return undefined
-  for (const descriptor of await layoutsOf(plan, engine)) kernel.addLayout(descriptor)
+  await layoutsOf(plan.app, plan.featureSet, engine).get('profile')!.learn([packed])
   const { features: state } = unpackProfile(kernel, packed)
   const at = epochMs(state.time)
   const inputs = {
@@ -85,13 +85,6 @@ export function valuesOf(
     const value = type === 'float' ? vector.floats[index]! : vector.strings[index]!
     return { column: name, feature, value: Number.isNaN(value) || value === '' ? null : value }
   })
-}
-
-async function layoutsOf(plan: Plan, engine: Engine) {
-  const kernel = plan.featureSet.entities.get('profile')!
-  const note = await engine.store.note(`layouts:${groupOf(plan.app, 'profile')}`)
-  const known = JSON.parse(note?.toString() ?? '[]') as (typeof kernel.layout)[]
-  return known.filter(({ id }) => id !== kernel.layout.id)
 }
 
 function noEvent(key: string, ts: EpochMs): XdmEvent {

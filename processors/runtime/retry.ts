@@ -1,4 +1,4 @@
-import { RtmlError } from '../app/errors.ts'
+import { CODES, RtmlError } from '../app/errors.ts'
 import { type Clock, ms, type Random } from '../app/units.ts'
 import type { Logger, Metrics } from './telemetry.ts'
 
@@ -8,6 +8,11 @@ export interface RetryContext {
   readonly random: Random
   readonly metrics: Metrics
   readonly logger: Logger
+}
+
+/** Whether an error is one that the program knows how to go on from, or to end with: anything else is a defect met by some record. */
+export function isExpected(error: unknown): boolean {
+  return error instanceof Stopped || (error instanceof RtmlError && CODES[error.code].severity !== 'reject')
 }
 
 const FIRST_DELAY_MS = 50

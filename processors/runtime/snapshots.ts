@@ -1,6 +1,8 @@
 import { type Offset, offset } from '../app/units.ts'
 import type { Log, LogRecord, NewRecord, Shard } from '../engine/ports.ts'
+import type { LayoutDescriptor } from '../features/types.ts'
 import type { ShardContext } from './context.ts'
+import type { Layouts } from './layouts.ts'
 import { readRange } from './read-range.ts'
 
 /** Where the newest complete snapshot of a shard ends, in the log and in the input. */
@@ -9,6 +11,8 @@ export interface SnapshotMark {
   readonly position: Offset
   /** End of the snapshot topic's partition when the mark was read: the load stops there. */
   readonly until: Offset
+  /** Layouts that the states may have. */
+  readonly layouts: readonly LayoutDescriptor[]
 }
 
 const CHUNK_KEYS = 500
@@ -24,6 +28,9 @@ export class Snapshots {
   readonly #topic: string
   readonly #everyMs: number
   readonly #maxBytes: number
+  readonly #layouts: Layouts | undefined
+  /** Layouts that the topic has from this tenure. */
+  readonly #described = new Set<number>()
   /** Changed since the last mark: the packed state, or undefined where only the key is known (from before the take-over). */
   #dirty: Map<string, Buffer | undefined>
   #dirtyBytes = 0
@@ -34,12 +41,14 @@ export class Snapshots {
     shard: Shard
     settings: { topic: string; everyMs: number; maxBytes: number }
     dirty: Iterable<string>
+    layouts: Layouts | undefined
   }) {
     this.#context = options.context
     this.#shard = options.shard
     this.#topic = options.settings.topic
     this.#everyMs = options.settings.everyMs
     this.#maxBytes = options.settings.maxBytes
+    this.#layouts = options.layouts
     this.#dirty = new Map([...options.dirty].map((key) => [key, undefined]))
     this.#lastRoundAt = options.context.clock.now()
   }
@@ -63,16 +72,25 @@ export class Snapshots {
     for (let index = 0; index < unknown.length; index += CHUNK_KEYS) {
       const keys = unknown.slice(index, index + CHUNK_KEYS)
       const states = await this.#context.store.load(this.#shard, keys)
+      await this.#layouts?.learn(states)
       keys.forEach((key, at) => {
         this.#dirty.set(key, states[at])
       })
     }
     const records = [...this.#dirty].map(([key, packed]) => this.#record(stateKey(this.#shard, key), packed ?? null))
+    records.push(...this.#newLayouts())
     records.push(this.#record(markKey(this.#shard), Buffer.from(JSON.stringify({ position }))))
     this.#dirty = new Map()
     this.#dirtyBytes = 0
     this.#lastRoundAt = now
     return records
+  }
+
+  /** A snapshot must be readable when the store has lost everything, notes included. */
+  #newLayouts(): NewRecord[] {
+    const added = (this.#layouts?.known ?? []).filter(({ id }) => !this.#described.has(id))
+    for (const { id } of added) this.#described.add(id)
+    return added.map((it) => this.#record(layoutKey(this.#shard, it.id), Buffer.from(JSON.stringify(it))))
   }
 
   #record(key: Buffer, value: Buffer | null): NewRecord {
@@ -81,6 +99,7 @@ export class Snapshots {
 }
 
 const stateKey = (shard: Shard, key: string) => Buffer.from(`${shard.group}|${shard.partition}|s|${key}`)
+const layoutKey = (shard: Shard, id: number | '') => Buffer.from(`${shard.group}|${shard.partition}|l|${id}`)
 const markKey = (shard: Shard) => Buffer.from(`${shard.group}|${shard.partition}|m`)
 
 /** Finds the newest mark of the shard. Reads the partition of the snapshot topic once. */
@@ -91,12 +110,19 @@ export async function findSnapshot(
   signal: AbortSignal,
 ): Promise<SnapshotMark | undefined> {
   const mark = markKey(shard)
+  const layoutPrefix = layoutKey(shard, '').toString()
+  const layouts = new Map<string, LayoutDescriptor>()
   let newest: SnapshotMark | undefined
   for await (const { record, until } of records(log, topic, shard, undefined, signal)) {
-    if (!record.key?.equals(mark) || !record.value) continue
-    newest = { position: offset((JSON.parse(record.value.toString()) as { position: number }).position), until }
+    if (!record.key || !record.value) continue
+    if (record.key.equals(mark)) {
+      const { position } = JSON.parse(record.value.toString()) as { position: number }
+      newest = { position: offset(position), until, layouts: [] }
+    } else if (record.key.toString().startsWith(layoutPrefix)) {
+      layouts.set(record.key.toString(), JSON.parse(record.value.toString()) as LayoutDescriptor)
+    }
   }
-  return newest
+  return newest && { ...newest, layouts: [...layouts.values()] }
 }
 
 /** The states of a snapshot, older versions of a key before newer ones, a bounded map at a time. */

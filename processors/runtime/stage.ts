@@ -1,5 +1,6 @@
 import type { Ms } from '../app/units.ts'
 import type { LogRecord, NewRecord } from '../engine/ports.ts'
+import type { Layouts } from './layouts.ts'
 
 /**
  * One step of the topology that reads a topic: what it computes, without any I/O to log or store. The shard worker
@@ -17,6 +18,8 @@ export interface Stage<Prepared = unknown, State = unknown, Work = unknown> {
   readonly topic: string
   /** How long an untouched state is kept by the store, in wall time. Undefined: the stage keeps no state. */
   readonly stateExpireMs: Ms | undefined
+  /** Layouts of packed states, which must be known before `decode`. Undefined: states have only ever one form. */
+  readonly layouts?: Layouts
   /** Decodes a batch. May wait for the registry, hence may fail transiently; must be repeatable. */
   prepare(records: readonly LogRecord[], mode: ComputeMode): Promise<Prepared>
   /** Distinct keys whose state `compute` will ask for. */

@@ -1,8 +1,9 @@
 import { RtmlError } from '../app/errors.ts'
 import { type Epoch, type Offset, offset } from '../app/units.ts'
-import type { OutboxEntry, PartitionBounds, Publisher, Shard } from '../engine/ports.ts'
+import type { LogRecord, OutboxEntry, PartitionBounds, Publisher, Shard } from '../engine/ports.ts'
 import type { ShardContext } from './context.ts'
 import { readRange } from './read-range.ts'
+import { isExpected } from './retry.ts'
 import { findSnapshot, readSnapshot, Snapshots } from './snapshots.ts'
 import type { Stage } from './stage.ts'
 
@@ -33,6 +34,8 @@ export async function takeOver<Prepared, State, Work>(
   signal: AbortSignal,
 ): Promise<TakenOver> {
   if (stage.stateExpireMs === undefined) return takeOverStateless(context, shard)
+  // Before the epoch is raised: a store that has this epoch then also has the layouts that its owner writes.
+  await stage.layouts?.announce()
   const { epoch, position: found } = await context.store.own(shard)
   const publisher = await context.log.publisher(publisherId(shard))
   try {
@@ -43,7 +46,7 @@ export async function takeOver<Prepared, State, Work>(
     const pending = outbox.filter(({ to }) => committed === undefined || to > committed)
     const isExact = context.options.delivery === 'exactly-once'
     const mustFill = found === undefined || !isWorthKeeping(found, committed, isExact ? pending : undefined, mark)
-    const start = mustFill ? await fill(context, shard, epoch, bounds, committed, mark, signal) : found
+    const start = mustFill ? await fill(context, stage, shard, epoch, bounds, committed, mark, signal) : found
     if (start > bounds.end) throw beyondEnd(shard, start, bounds)
     // Published by an earlier owner that ended before it could trim.
     if (!mustFill && committed !== undefined && outbox.length > pending.length)
@@ -59,7 +62,10 @@ export async function takeOver<Prepared, State, Work>(
     ])
     const dirty = await dirtyKeys(context, stage, shard, mark, bounds, position, signal)
     const settings = context.options.snapshot
-    const snapshots = settings && !context.isAtomic ? new Snapshots({ context, shard, settings, dirty }) : undefined
+    const snapshots =
+      settings && !context.isAtomic
+        ? new Snapshots({ context, shard, settings, dirty, layouts: stage.layouts })
+        : undefined
     return { epoch, publisher, position, pending: mustFill ? [] : pending, snapshots }
   } catch (error) {
     await publisher.close().catch(() => {})
@@ -119,8 +125,9 @@ async function snapshotMark(context: ShardContext, shard: Shard, signal: AbortSi
 }
 
 /** Store empty: the newest snapshot, or the log's start. @returns the position that the store now stands at */
-async function fill(
+async function fill<Prepared, State, Work>(
   context: ShardContext,
+  stage: Stage<Prepared, State, Work>,
   shard: Shard,
   epoch: Epoch,
   bounds: PartitionBounds,
@@ -133,6 +140,9 @@ async function fill(
   if (position < bounds.start) throw truncated(shard, position, bounds)
   // Events were counted before, nothing tells their states, and the log no longer has them all.
   if (!mark && committed !== undefined && bounds.start > 0) throw truncated(shard, offset(0), bounds)
+  // The store may have lost its notes with its states: whoever reads a state must find its layout.
+  for (const descriptor of mark?.layouts ?? []) stage.layouts?.add(descriptor)
+  await stage.layouts?.announce()
   const states = mark && settings ? readSnapshot(context.log, settings.topic, shard, mark, signal) : nothing()
   if (await context.store.restore(shard, epoch, position, states)) return position
   throw new RtmlError('FENCED', `shard ${publisherId(shard)} was taken over while it was being filled`)
@@ -157,15 +167,10 @@ async function rebuild<Prepared, State, Work>(
   const expireMs = stage.stateExpireMs
   let position = from
   for await (const run of readRange(context.log, shard, from, to, signal)) {
-    const prepared = await stage.prepare(run.records, 'rebuild')
-    const keys = [...stage.keys(prepared)]
-    const packed = await context.store.load(shard, keys)
-    const states = new Map<string, State>()
-    keys.forEach((key, index) => {
-      const bytes = packed[index]
-      if (bytes) states.set(key, stage.decode(key, bytes))
-    })
-    const { changed } = stage.compute(prepared, states, 'rebuild')
+    const changed = new Map<string, Buffer>()
+    await leavingOutDefects(context, stage, run.records, (records) =>
+      recompute(context, stage, shard, records, changed),
+    )
     const applied = await context.store.apply(shard, epoch, {
       from: position,
       to: run.to,
@@ -183,6 +188,53 @@ async function rebuild<Prepared, State, Work>(
     position = run.to
   }
   return position
+}
+
+/** Adds the states after `records` to `changed`, which goes before what the store has. A failure adds nothing. */
+async function recompute<Prepared, State, Work>(
+  context: ShardContext,
+  stage: Stage<Prepared, State, Work>,
+  shard: Shard,
+  records: readonly LogRecord[],
+  changed: Map<string, Buffer>,
+): Promise<void> {
+  const prepared = await stage.prepare(records, 'rebuild')
+  const keys = [...stage.keys(prepared)]
+  const stored = await context.store.load(shard, keys)
+  await stage.layouts?.learn(stored)
+  const states = new Map<string, State>()
+  keys.forEach((key, index) => {
+    const packed = changed.get(key) ?? stored[index]
+    if (packed) states.set(key, stage.decode(key, packed))
+  })
+  for (const [key, packed] of stage.compute(prepared, states, 'rebuild').changed) changed.set(key, packed)
+}
+
+/**
+ * Works on all records at once, or on each alone when one of them meets a defect; those that fail alone as well are left
+ * out, as they were when they became dead letters. Without this, one such record would stop every recovery for good.
+ */
+async function leavingOutDefects<Prepared, State, Work>(
+  context: ShardContext,
+  stage: Stage<Prepared, State, Work>,
+  records: readonly LogRecord[],
+  work: (records: readonly LogRecord[]) => Promise<void>,
+): Promise<void> {
+  try {
+    return await work(records)
+  } catch (error) {
+    if (isExpected(error)) throw error
+    const [record] = records
+    if (record && records.length === 1) {
+      const { topic, partition, offset: position } = record
+      context.logger.warn(
+        { stage: stage.name, topic, partition, offset: position, error: String(error) },
+        'record fails again; it is left out of the rebuild',
+      )
+      return
+    }
+  }
+  for (const record of records) await leavingOutDefects(context, stage, [record], work)
 }
 
 /** Keys that changed after the newest mark: the next snapshot round must have them although this process didn't change them. */
@@ -204,7 +256,9 @@ async function dirtyKeys<Prepared, State, Work>(
     return dirty
   }
   for await (const run of readRange(context.log, shard, from, position, signal)) {
-    for (const key of stage.keys(await stage.prepare(run.records, 'rebuild'))) dirty.add(key)
+    await leavingOutDefects(context, stage, run.records, async (records) => {
+      for (const key of stage.keys(await stage.prepare(records, 'rebuild'))) dirty.add(key)
+    })
   }
   return dirty
 }

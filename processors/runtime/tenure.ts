@@ -3,7 +3,7 @@ import { type Epoch, type Offset, offset, unreachable } from '../app/units.ts'
 import type { Applied, LogRecord, NewRecord, OutboxEntry, Publisher, RecordRun, Shard } from '../engine/ports.ts'
 import type { ShardContext } from './context.ts'
 import { Outbox } from './outbox.ts'
-import { retry, Stopped } from './retry.ts'
+import { isExpected, retry, Stopped } from './retry.ts'
 import type { Snapshots } from './snapshots.ts'
 import type { Stage } from './stage.ts'
 import type { StateCache } from './state-cache.ts'
@@ -212,7 +212,7 @@ export class Tenure<Prepared, State, Work> {
           : outputs.catch((error) => this.#blame(batch, error)),
       }
     } catch (error) {
-      if (isTransientOrStopped(error)) throw error
+      if (isExpected(error)) throw error
       // The states may be half-updated: nothing of them may be used again.
       this.#cache.clear()
       if (!isAlone) return this.#blame(batch, error)
@@ -221,12 +221,12 @@ export class Tenure<Prepared, State, Work> {
   }
 
   #blame(batch: Batch, error: unknown): never {
-    if (!isTransientOrStopped(error)) this.finish({ kind: 'isolate', until: batch.to, error })
+    if (!isExpected(error)) this.finish({ kind: 'isolate', until: batch.to, error })
     throw new Stopped()
   }
 
   async #deadLetter(batch: Batch, error: unknown): Promise<NewRecord[]> {
-    if (isTransientOrStopped(error)) throw error
+    if (isExpected(error)) throw error
     const record = batch.records[0]
     if (!record) return []
     this.#context.logger.error(
@@ -256,6 +256,7 @@ export class Tenure<Prepared, State, Work> {
     })
     if (absent.length === 0) return states
     const packed = await this.#retry(() => this.#context.store.load(this.#shard, absent))
+    await this.#retry(async () => this.#stage.layouts?.learn(packed))
     absent.forEach((key, index) => {
       const bytes = packed[index]
       if (bytes) states.set(key, this.#stage.decode(key, bytes))
@@ -389,10 +390,6 @@ export class Tenure<Prepared, State, Work> {
     const isFenced = error instanceof RtmlError && error.code === 'FENCED'
     this.finish(isFenced ? { kind: 'fenced' } : { kind: 'fatal', error })
   }
-}
-
-function isTransientOrStopped(error: unknown): boolean {
-  return error instanceof Stopped || (error instanceof RtmlError && (error.isTransient || error.code === 'FENCED'))
 }
 
 /** Cuts a run into batches of at most `size` records that together cover it without holes. */

@@ -5,6 +5,7 @@ import { type Clock, epochMs } from '../../app/units.ts'
 import { partitionOf } from '../../engine/murmur2.ts'
 import type { FeatureStore } from '../../engine/ports.ts'
 import type { EntityKernel, FeatureSet, KeyState } from '../../features/types.ts'
+import type { Layouts } from '../layouts.ts'
 import type { SourcedEvent } from './event-source.ts'
 
 /** States of other entities that a batch reads. */
@@ -25,7 +26,13 @@ const NOTHING: EntityStates = { of: () => undefined }
 export class EntityReader {
   readonly #store: FeatureStore
   readonly #clock: Clock
-  readonly #entities: readonly { kernel: EntityKernel; group: string; topic: string; partitions: number }[]
+  readonly #entities: readonly {
+    kernel: EntityKernel
+    layouts: Layouts
+    group: string
+    topic: string
+    partitions: number
+  }[]
   readonly #cache = new Map<string, { at: number; state: KeyState | undefined }>()
 
   /** @param options `partitions`: of an entity's topic */
@@ -35,6 +42,7 @@ export class EntityReader {
     featureSet: FeatureSet
     store: FeatureStore
     clock: Clock
+    layouts: ReadonlyMap<string, Layouts>
     partitions: (entity: string) => number
   }) {
     const { app, topics, featureSet } = options
@@ -44,6 +52,7 @@ export class EntityReader {
       .filter(({ entity }) => entity !== 'profile')
       .map((kernel) => ({
         kernel,
+        layouts: options.layouts.get(kernel.entity)!,
         group: groupOf(app, `entity.${kernel.entity}`),
         topic: topics.entity(kernel.entity),
         partitions: options.partitions(kernel.entity),
@@ -54,7 +63,7 @@ export class EntityReader {
   async read(events: readonly SourcedEvent[]): Promise<EntityStates> {
     if (this.#entities.length === 0 || events.length === 0) return NOTHING
     const found = new Map<string, KeyState>()
-    for (const { kernel, group, topic, partitions } of this.#entities) {
+    for (const { kernel, layouts, group, topic, partitions } of this.#entities) {
       const wanted = new Map<number, Set<string>>()
       for (const { event } of events) {
         const key = kernel.keys(event)[0]
@@ -70,6 +79,7 @@ export class EntityReader {
       for (const [partition, set] of wanted) {
         const keys = [...set]
         const packed = await this.#store.load({ group, topic, partition }, keys)
+        await layouts.learn(packed)
         keys.forEach((key, index) => {
           const bytes = packed[index]
           const state = bytes && kernel.decode(bytes)

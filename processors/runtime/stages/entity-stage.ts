@@ -3,6 +3,7 @@ import { groupOf, type TopicNames } from '../../app/topics.ts'
 import { type EpochMs, ms } from '../../app/units.ts'
 import type { EntityKernel, KeyState } from '../../features/types.ts'
 import { deadLetter } from '../../outputs/index.ts'
+import type { Layouts } from '../layouts.ts'
 import type { Stage } from '../stage.ts'
 import type { Metrics } from '../telemetry.ts'
 import type { EventSource, Sourced } from './event-source.ts'
@@ -15,9 +16,10 @@ export function entityStage(options: {
   topics: TopicNames
   kernel: EntityKernel
   events: EventSource
+  layouts: Layouts
   metrics: Metrics
 }): Stage<Sourced, KeyState, Sourced['refused']> {
-  const { app, topics, kernel, events, metrics } = options
+  const { app, topics, kernel, events, layouts, metrics } = options
   const name = `entity.${kernel.entity}`
   const ttl = app.entities[kernel.entity]?.ttl ?? app.events.ttl
   return {
@@ -25,6 +27,7 @@ export function entityStage(options: {
     group: groupOf(app, name),
     topic: topics.entity(kernel.entity),
     stateExpireMs: ms(ttl * EXPIRE_MARGIN + app.events.lateness),
+    layouts,
     prepare: (records) => events.read(records),
     keys: (input) => new Set(input.events.flatMap(({ record }) => (record.key ? [record.key.toString()] : []))),
     decode: (_key, packed) => kernel.decode(packed),

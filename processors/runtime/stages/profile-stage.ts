@@ -9,12 +9,13 @@ import type { FeatureSet, KeyState, Lookups, Updated, Vector } from '../../featu
 import { deadLetter, encodeScores, frame, profileScores, SampleBatch, type SampleLayout } from '../../outputs/index.ts'
 import type { Score, Scorer } from '../../scorer/types.ts'
 import type { XdmSchema } from '../../xdm/index.ts'
+import type { Layouts } from '../layouts.ts'
 import type { Computed, ComputeMode, Stage } from '../stage.ts'
 import type { Metrics } from '../telemetry.ts'
 import { traced } from '../trace.ts'
 import type { EntityReader, EntityStates } from './entity-reader.ts'
-import { packProfile, type ProfileState, PSEUDONYM_BYTES, unpackProfile } from './profile-state.ts'
 import { type EventSource, SOURCE_HEADER, type Sourced, type SourcedEvent } from './event-source.ts'
+import { type ProfileState, PSEUDONYM_BYTES, packProfile, unpackProfile } from './profile-state.ts'
 
 export interface ProfileInput extends Sourced {
   /** Values of other entities, as they were when the batch was read. */
@@ -48,6 +49,8 @@ export interface ProfileStageOptions {
   readonly scorer: Scorer | undefined
   readonly scoreOutputs: SampleLayout['scores']
   readonly entities: EntityReader
+  /** Of profile states. */
+  readonly layouts: Layouts
   readonly lookups: Lookups
   readonly clock: Clock
   readonly metrics: Metrics
@@ -123,6 +126,7 @@ export function profileStage(options: ProfileStageOptions): Stage<ProfileInput, 
     group: groupOf(app, name),
     topic: options.topic,
     stateExpireMs: ms(app.events.ttl * EXPIRE_MARGIN + app.events.lateness) as Ms,
+    layouts: options.layouts,
     async prepare(records, mode) {
       const sourced = await options.events.read(records)
       const foreign = await options.entities.read(mode === 'live' ? sourced.events : [])
