@@ -40,6 +40,7 @@ export class Outbox {
   #lastPublishAt = Number.NEGATIVE_INFINITY
   #lastCommitAt = Number.NEGATIVE_INFINITY
   #uncommitted: Offset | undefined
+  #lateCommit: Promise<void> | undefined
   #toTrim: Offset | undefined
 
   constructor(options: {
@@ -90,14 +91,15 @@ export class Outbox {
   /** Publishes everything that waits, without the usual rhythm. */
   async drain(): Promise<void> {
     this.#isDraining = true
+    this.#start()
     while (this.#pump) await this.#pump
-    if (!this.#signal.aborted && this.#uncommitted !== undefined) await this.#commit(this.#uncommitted)
     await this.#trim
   }
 
   /** Waits for what is under way and closes the publisher. The signal was aborted before. */
   async close(): Promise<void> {
     await this.#pump
+    await this.#lateCommit
     await this.#trim
     await this.#publisher.close().catch(() => {})
   }
@@ -128,6 +130,8 @@ export class Outbox {
         if (this.#signal.aborted) return
         await this.#publish(this.#queue)
       }
+      await this.#commitIfDue()
+      if (this.#uncommitted !== undefined) this.#commitLater()
     } catch (error) {
       this.#failed(error)
     }
@@ -153,7 +157,7 @@ export class Outbox {
     } else {
       await retry(this.#context, this.#signal, () => this.#context.log.append(records))
       this.#uncommitted = position
-      if (this.#context.clock.now() - this.#lastCommitAt >= COMMIT_EVERY_MS) await this.#commit(position)
+      await this.#commitIfDue()
     }
     this.#context.metrics.observe('rtml_stage_seconds', [this.#stageName, 'publish'], this.#context.hrtime() - started)
     for (const { since } of batch) this.#observeLatency(since)
@@ -162,16 +166,27 @@ export class Outbox {
     this.#onRoom()
   }
 
-  async #commit(position: Offset): Promise<void> {
-    await this.#transaction([], position)
-    this.#lastCommitAt = this.#context.clock.now()
-    this.#uncommitted = undefined
+  async #commitIfDue(): Promise<void> {
+    if (this.#uncommitted === undefined || this.#signal.aborted) return
+    const isDue = this.#context.clock.now() - this.#lastCommitAt >= COMMIT_EVERY_MS
+    if (isDue || this.#isDraining) await this.#transaction([], this.#uncommitted)
+  }
+
+  /** When the stream goes idle its last position must be committed too: retention would overtake it in the end. */
+  #commitLater(): void {
+    const { clock } = this.#context
+    this.#lateCommit ??= clock.sleep(ms(COMMIT_EVERY_MS), this.#signal).then(() => {
+      this.#lateCommit = undefined
+      this.#start()
+    })
   }
 
   /** Not repeated when it fails: what happened is unknown, and only a new take-over may find out. */
-  #transaction(records: readonly NewRecord[], position: Offset): Promise<void> {
+  async #transaction(records: readonly NewRecord[], position: Offset): Promise<void> {
     const { group, topic, partition } = this.#shard
-    return this.#publisher.publish(records, { group, topic, partition, position })
+    await this.#publisher.publish(records, { group, topic, partition, position })
+    this.#lastCommitAt = this.#context.clock.now()
+    this.#uncommitted = undefined
   }
 
   /** Drops the store's copy of what the log shows. A failure costs nothing: the copy is never published again, and a later trim covers it. */
