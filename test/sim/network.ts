@@ -1,4 +1,5 @@
 import { type Code, RtmlError } from '../../processors/app/errors.ts'
+import type { History } from './history.ts'
 import type { Dice } from './random.ts'
 import type { Scheduler, SimProcess } from './scheduler.ts'
 
@@ -25,12 +26,13 @@ export class Network {
   readonly #dice: Dice
   readonly weather: Weather
   readonly #downUntil = new Map<Service, number>()
-  calls = 0
+  readonly #history: History
 
-  constructor(scheduler: Scheduler, dice: Dice, weather: Weather) {
+  constructor(scheduler: Scheduler, dice: Dice, weather: Weather, history: History) {
     this.#scheduler = scheduler
     this.#dice = dice
     this.weather = weather
+    this.#history = history
   }
 
   takeDown(service: Service, forMs: number): void {
@@ -42,8 +44,8 @@ export class Network {
     Object.assign(this.weather, { lostRequest: 0, lostReply: 0, slow: 0 })
   }
 
-  call<T>(process: SimProcess, service: Service, effect: () => T): Promise<T> {
-    this.calls++
+  /** @param what named in the history */
+  call<T>(process: SimProcess, service: Service, what: string, effect: () => T): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       const unheard = (delayMs: number) =>
         this.#scheduler.after(delayMs, () =>
@@ -56,8 +58,10 @@ export class Network {
         let answer: () => void
         try {
           const value = effect()
+          this.#history.note(process.name, service, what, value)
           answer = () => resolve(value)
         } catch (error) {
+          this.#history.note(process.name, service, what, error)
           answer = () => reject(error)
         }
         if (this.#dice.chance(this.weather.lostReply)) return unheard(TIMEOUT_MS)

@@ -8,12 +8,20 @@ interface Timer {
 
 /** Virtual time: an ordered queue of things to do. Ties go in the order of scheduling, so one seed is one history. */
 export class Scheduler {
-  now = 0
+  now: number
+  /** Things done so far. */
+  steps = 0
   #seq = 0
   readonly #heap: Timer[] = []
+  #counted: { atStep: number; run: () => void }[] = []
 
-  get pending(): number {
-    return this.#heap.length
+  constructor(start: number) {
+    this.now = start
+  }
+
+  /** Runs after `count` more steps: between any two awaits of any process, wherever time alone wouldn't reach. */
+  afterSteps(count: number, run: () => void): void {
+    this.#counted.push({ atStep: this.steps + count, run })
   }
 
   after(delayMs: number, run: () => void): void {
@@ -29,8 +37,17 @@ export class Scheduler {
       this.now = Math.max(this.now, next.at)
       next.run()
       await settled()
+      this.steps++
+      if (this.#counted.length > 0) this.#runCounted()
     }
     return true
+  }
+
+  #runCounted(): void {
+    const due = this.#counted.filter(({ atStep }) => atStep <= this.steps)
+    if (due.length === 0) return
+    this.#counted = this.#counted.filter(({ atStep }) => atStep > this.steps)
+    for (const { run } of due) run()
   }
 
   #add(timer: Timer): void {

@@ -2,6 +2,7 @@ import { RtmlError } from '../../processors/app/errors.ts'
 import type { Offset } from '../../processors/app/units.ts'
 import type { Subscriber, Subscription, TopicPartition } from '../../processors/engine/ports.ts'
 import type { Network } from './network.ts'
+import type { Dice } from './random.ts'
 import type { Scheduler, SimProcess } from './scheduler.ts'
 import type { SimLog } from './sim-log.ts'
 
@@ -15,24 +16,34 @@ interface Member {
   hasLeft: boolean
 }
 
-const SESSION_MS = 6_000
-const REBALANCE_MS = 5_000
+export interface GroupSettings {
+  readonly sessionMs: number
+  readonly rebalanceMs: number
+  /** Only what moves is taken back; else everything, as kafkajs's protocol does. */
+  readonly isCooperative: boolean
+  /** Chance that a run comes a second time. */
+  readonly redelivery: number
+}
+
 const HEARTBEAT_MS = 500
 
 /**
- * Consumer groups with the eager protocol that kafkajs speaks: whenever members come or go, all partitions are taken back
- * and given out anew. A member that doesn't answer within the session timeout is expelled without hearing of it, and
+ * Consumer groups. With the eager protocol that kafkajs speaks all partitions are taken back and given out anew whenever
+ * members come or go; with the cooperative one only those that move. A member that doesn't answer within the session timeout is expelled without hearing of it, and
  * hears of it (`lost`) when it is next able to.
  */
 export class SimGroups {
   readonly #scheduler: Scheduler
   readonly #log: SimLog
+  readonly #dice: Dice
+  readonly #settings: GroupSettings
   readonly #groups = new Map<string, { topic: string; members: Member[]; isRebalancing: boolean; isDirty: boolean }>()
-  rebalances = 0
 
-  constructor(scheduler: Scheduler, log: SimLog) {
+  constructor(scheduler: Scheduler, log: SimLog, dice: Dice, settings: GroupSettings) {
     this.#scheduler = scheduler
     this.#log = log
+    this.#dice = dice
+    this.#settings = settings
   }
 
   /** `subscribe` of the log's port, for one process. */
@@ -46,9 +57,14 @@ export class SimGroups {
       this.#rebalance(group)
       return {
         start: (source, position) =>
-          network.call(process, 'log', () => this.#deliver(network, member, source, position)),
+          network.call(process, 'log', `start ${group}[${source.partition}]@${position}`, () =>
+            this.#deliver(network, member, source, position),
+          ),
         close: async () => {
-          await subscriber.revoked(member.owned, { lost: false })
+          const owned = member.owned
+          member.owned = []
+          for (const { partition } of owned) member.tokens.delete(partition)
+          await subscriber.revoked(owned, { lost: false })
           this.#leave(group, member)
         },
       }
@@ -79,7 +95,6 @@ export class SimGroups {
       return
     }
     state.isRebalancing = true
-    this.rebalances++
     let waiting = 0
     const members = [...state.members]
     let isOver = false
@@ -91,28 +106,31 @@ export class SimGroups {
     const answered = () => {
       if (--waiting === 0) finish()
     }
+    const kept = this.#settings.isCooperative ? this.#assignment(state.topic, members.filter(isPresent)) : undefined
     for (const member of members) {
-      if (!member.process.isAlive || member.process.isPaused) continue
+      if (!isPresent(member)) continue
       waiting++
-      const owned = member.owned
-      member.owned = []
+      const stays = new Set(kept?.get(member)?.map(({ partition }) => partition))
+      const taken = member.owned.filter(({ partition }) => !stays.has(partition))
+      member.owned = member.owned.filter(({ partition }) => stays.has(partition))
       this.#scheduler.after(1, () =>
         member.process.hear(() => {
-          for (const { partition } of owned) member.tokens.delete(partition)
-          void member.subscriber.revoked(owned, { lost: false }).then(answered)
+          for (const { partition } of taken) member.tokens.delete(partition)
+          void member.subscriber.revoked(taken, { lost: false }).then(answered)
         }),
       )
     }
     // Those that can't answer are out after the session timeout; nobody is waited for beyond the rebalance timeout.
-    const silent = members.some(({ process }) => !process.isAlive || process.isPaused)
-    if (waiting === 0) this.#scheduler.after(silent ? SESSION_MS : 1, finish)
-    else this.#scheduler.after(REBALANCE_MS, finish)
+    const isSilent = members.some((member) => !isPresent(member))
+    const { sessionMs, rebalanceMs } = this.#settings
+    if (waiting === 0) this.#scheduler.after(isSilent ? sessionMs : 1, finish)
+    else this.#scheduler.after(rebalanceMs, finish)
   }
 
   #assign(group: string): void {
     const state = this.#groups.get(group)!
     for (const member of state.members) {
-      if (member.process.isAlive && !member.process.isPaused) continue
+      if (isPresent(member)) continue
       const owned = member.owned
       member.owned = []
       // It learns of its expulsion when it next speaks to the coordinator, and then joins again.
@@ -127,15 +145,13 @@ export class SimGroups {
         }),
       )
     }
-    state.members = state.members.filter(({ process }) => process.isAlive && !process.isPaused)
-    const partitions = this.#log.partitions(state.topic).length
-    state.members.forEach((member, index) => {
-      const given: TopicPartition[] = []
-      for (let partition = index; partition < partitions; partition += state.members.length)
-        given.push({ topic: state.topic, partition })
+    state.members = state.members.filter(isPresent)
+    for (const [member, given] of this.#assignment(state.topic, state.members)) {
+      const owned = new Set(member.owned.map(({ partition }) => partition))
       member.owned = given
-      this.#scheduler.after(1, () => member.process.hear(() => member.subscriber.assigned(given)))
-    })
+      const added = given.filter(({ partition }) => !owned.has(partition))
+      this.#scheduler.after(1, () => member.process.hear(() => member.subscriber.assigned(added)))
+    }
     state.isRebalancing = false
     if (state.isDirty) {
       state.isDirty = false
@@ -143,14 +159,23 @@ export class SimGroups {
     }
   }
 
+  /** Partitions in turn; with few changes of members most stay where they are. */
+  #assignment(topic: string, members: readonly Member[]): Map<Member, TopicPartition[]> {
+    const assignment = new Map<Member, TopicPartition[]>(members.map((member) => [member, []]))
+    const count = members.length === 0 ? 0 : this.#log.partitions(topic).length
+    for (let partition = 0; partition < count; partition++) {
+      assignment.get(members[partition % members.length]!)!.push({ topic, partition })
+    }
+    return assignment
+  }
+
   /** Notices the dead: the coordinator's session timer. */
   watch(): void {
     for (const [group, state] of this.#groups) {
-      if (state.members.some(({ process }) => !process.isAlive || process.isPaused)) {
-        this.#scheduler.after(SESSION_MS, () => {
-          if (state.members.some(({ process }) => !process.isAlive || process.isPaused)) this.#rebalance(group)
-        })
-      }
+      if (state.members.every(isPresent)) continue
+      this.#scheduler.after(this.#settings.sessionMs, () => {
+        if (!state.members.every(isPresent)) this.#rebalance(group)
+      })
     }
     this.#scheduler.after(1_000, () => this.watch())
   }
@@ -170,10 +195,14 @@ export class SimGroups {
     isCurrent: () => boolean,
   ): Promise<void> {
     let position = from
+    let before = from
     while (isCurrent()) {
       let run: Awaited<ReturnType<SimLog['fetch']>>
+      const at = this.#dice.chance(this.#settings.redelivery) ? before : position
       try {
-        run = await network.call(member.process, 'log', () => this.#log.fetch(source, position, undefined))
+        run = await network.call(member.process, 'log', `fetch ${source.topic}[${source.partition}]@${at}`, () =>
+          this.#log.fetch(source, at, undefined),
+        )
       } catch (error) {
         if (error instanceof RtmlError && error.isTransient) continue
         member.subscriber.failed(error as Error)
@@ -185,7 +214,10 @@ export class SimGroups {
         continue
       }
       await member.subscriber.deliver(run)
+      before = at
       position = run.to
     }
   }
 }
+
+const isPresent = ({ process }: Member): boolean => process.isAlive && !process.isPaused

@@ -17,10 +17,17 @@ import type { Dice } from './random.ts'
 import type { Scheduler, SimProcess } from './scheduler.ts'
 
 interface Partition {
-  readonly records: LogRecord[]
+  records: LogRecord[]
+  /** All that was ever appended, whatever retention and compaction have taken away: what the reference runs over. */
+  readonly all: LogRecord[]
   start: number
   end: number
   readonly waiters: (() => void)[]
+}
+
+/** Safeguards of the log that a mutant may switch off. */
+export interface LogGuards {
+  readonly publisherFence: boolean
 }
 
 const MAX_RUN_RECORDS = 12
@@ -32,17 +39,21 @@ export class SimLog {
   readonly #topics = new Map<string, Partition[]>()
   readonly #committed = new Map<string, Offset>()
   readonly #publishers = new Map<string, number>()
+  readonly #guards: LogGuards
+  /** Committed positions that went back. */
+  readonly violations: string[] = []
 
-  constructor(scheduler: Scheduler, dice: Dice) {
+  constructor(scheduler: Scheduler, dice: Dice, guards: LogGuards) {
     this.#scheduler = scheduler
     this.#dice = dice
+    this.#guards = guards
   }
 
   create(spec: TopicSpec): void {
     if (this.#topics.has(spec.topic)) return
     this.#topics.set(
       spec.topic,
-      Array.from({ length: spec.partitions }, () => ({ records: [], start: 0, end: 0, waiters: [] })),
+      Array.from({ length: spec.partitions }, () => ({ records: [], all: [], start: 0, end: 0, waiters: [] })),
     )
   }
 
@@ -54,9 +65,9 @@ export class SimLog {
     return this.#topics.get(topic) ?? []
   }
 
-  /** All committed records of a topic, partition by partition. */
-  records(topic: string): LogRecord[] {
-    return this.partitions(topic).flatMap(({ records }) => records)
+  /** All records that a topic ever had, partition by partition. */
+  all(topic: string): LogRecord[] {
+    return this.partitions(topic).flatMap(({ all }) => all)
   }
 
   bounds(topic: string): PartitionBounds[] {
@@ -73,13 +84,17 @@ export class SimLog {
   }
 
   append(records: readonly NewRecord[]): void {
+    for (const target of this.#write(records)) wake(target)
+  }
+
+  #write(records: readonly NewRecord[]): Set<Partition> {
     const touched = new Set<Partition>()
     for (const record of records) {
       const partitions = this.#topics.get(record.topic)
       if (!partitions) throw new Error(`no topic ${record.topic}`)
       const partition = record.partition ?? (record.key ? partitionOf(record.key, partitions.length) : 0)
       const target = partitions[partition]!
-      target.records.push({
+      const stored: LogRecord = {
         topic: record.topic,
         partition,
         offset: offset(target.end++),
@@ -87,10 +102,12 @@ export class SimLog {
         key: record.key,
         value: record.value,
         headers: record.headers ?? {},
-      })
+      }
+      target.records.push(stored)
+      target.all.push(stored)
       touched.add(target)
     }
-    for (const target of touched) for (const wake of target.waiters.splice(0)) wake()
+    return touched
   }
 
   openPublisher(id: string): number {
@@ -100,13 +117,18 @@ export class SimLog {
   }
 
   publish(id: string, epoch: number, records: readonly NewRecord[], commit: Commit): void {
-    if (this.#publishers.get(id) !== epoch) throw new RtmlError('FENCED', `publisher ${id} was opened elsewhere`)
-    this.append(records)
-    // The transaction's marker takes an offset of its own, in each partition it wrote to.
-    for (const partition of new Set(records.map((record) => record.topic).flatMap((topic) => this.partitions(topic)))) {
-      if (this.#dice.chance(0.5)) partition.end++
+    if (this.#guards.publisherFence && this.#publishers.get(id) !== epoch)
+      throw new RtmlError('FENCED', `publisher ${id} was opened elsewhere`)
+    for (const target of this.#write(records)) {
+      // The transaction's marker takes an offset of its own, in each partition that it wrote to.
+      if (this.#dice.chance(0.5)) target.end++
+      wake(target)
     }
-    this.#committed.set(`${commit.group}/${commit.topic}/${commit.partition}`, commit.position)
+    const name = `${commit.group}/${commit.topic}/${commit.partition}`
+    const before = this.#committed.get(name)
+    if (before !== undefined && commit.position < before)
+      this.violations.push(`${name} was committed at ${before} and then at ${commit.position}`)
+    this.#committed.set(name, commit.position)
   }
 
   /** The next run from `from`, or undefined when there is nothing yet. */
@@ -142,6 +164,18 @@ export class SimLog {
     partition.records.splice(0, lowerBound(partition.records, start))
     partition.start = Math.max(partition.start, start)
   }
+
+  /** Compaction: of each key the newest record stays. */
+  compact(topic: string): void {
+    for (const partition of this.partitions(topic)) {
+      const newest = new Map(partition.records.map((record) => [record.key?.toString(), record.offset]))
+      partition.records = partition.records.filter(({ key, offset }) => newest.get(key?.toString()) === offset)
+    }
+  }
+}
+
+function wake({ waiters }: Partition): void {
+  for (const waiter of waiters.splice(0)) waiter()
 }
 
 function lowerBound(records: readonly LogRecord[], from: number): number {
@@ -157,21 +191,23 @@ function lowerBound(records: readonly LogRecord[], from: number): number {
 
 /** The log's port as one process sees it; groups come from the coordinator. */
 export function logPort(log: SimLog, network: Network, process: SimProcess, subscribe: Log['subscribe']): Log {
-  const call = <T>(effect: () => T) => network.call(process, 'log', effect)
+  const call = <T>(what: string, effect: () => T) => network.call(process, 'log', what, effect)
   return {
     ensureTopics: (specs) =>
-      call(() => {
+      call('topics', () => {
         for (const spec of specs) log.create(spec)
         return []
       }),
-    topics: () => call(() => log.topics()),
-    bounds: (topic) => call(() => log.bounds(topic)),
-    append: (records) => call(() => log.append(records)),
-    committed: (group, source) => call(() => log.committed(group, source)),
+    topics: () => call('list topics', () => log.topics()),
+    bounds: (topic) => call(`bounds ${topic}`, () => log.bounds(topic)),
+    append: (records) => call(`append ${records.length}`, () => log.append(records)),
+    committed: (group, source) => call(`committed ${group}[${source.partition}]`, () => log.committed(group, source)),
     async *read(source, from, { until, signal }) {
       let position = from
       while (!signal?.aborted && (until === undefined || position < until)) {
-        const run = await call(() => log.fetch(source, position, until))
+        const run = await call(`read ${source.topic}[${source.partition}]@${position}`, () =>
+          log.fetch(source, position, until),
+        )
         if (run) {
           yield run
           position = run.to
@@ -184,9 +220,12 @@ export function logPort(log: SimLog, network: Network, process: SimProcess, subs
     },
     subscribe,
     async publisher(id): Promise<Publisher> {
-      const epoch = await call(() => log.openPublisher(id))
+      const epoch = await call(`open publisher ${id}`, () => log.openPublisher(id))
       return {
-        publish: (records, commit) => call(() => log.publish(id, epoch, records, commit)),
+        publish: (records, commit) =>
+          call(`publish ${id} ${records.length}, commit ${commit.position}`, () =>
+            log.publish(id, epoch, records, commit),
+          ),
         close: async () => {},
       }
     },

@@ -19,6 +19,13 @@ export interface StoreGuards {
   readonly outbox: boolean
 }
 
+/** What a replica may have. */
+interface Version {
+  readonly at: number
+  readonly shards: ReadonlyMap<string, ShardState>
+  readonly notes: ReadonlyMap<string, Buffer>
+}
+
 const EMPTY: ShardState = { epoch: epoch(0), position: undefined, states: new Map(), outbox: [] }
 const HISTORY = 400
 
@@ -32,8 +39,10 @@ export class SimStore {
   readonly #scheduler: Scheduler
   readonly #guards: StoreGuards
   #shards: ReadonlyMap<string, ShardState> = new Map()
-  #notes = new Map<string, Buffer>()
-  readonly #history: { at: number; shards: ReadonlyMap<string, ShardState> }[] = []
+  #notes: ReadonlyMap<string, Buffer> = new Map()
+  readonly #history: Version[] = []
+  /** Rules of a shard's life that were broken. */
+  readonly violations: string[] = []
 
   constructor(scheduler: Scheduler, guards: StoreGuards) {
     this.#scheduler = scheduler
@@ -47,7 +56,14 @@ export class SimStore {
   failOver(lagMs: number): void {
     const until = this.#scheduler.now - lagMs
     while (this.#history.length > 1 && this.#history.at(-1)!.at > until) this.#history.pop()
-    this.#shards = this.#history.at(-1)?.shards ?? new Map()
+    const last = this.#history.at(-1)
+    this.#shards = last?.shards ?? new Map()
+    this.#notes = last?.notes ?? new Map()
+  }
+
+  /** The stream of one shard is deleted by hand, or evicted: what waited there is gone, the states are not. */
+  loseOutbox(shard: Shard): void {
+    this.#set(shard, { ...this.shard(shard), outbox: [] })
   }
 
   wipe(): void {
@@ -83,6 +99,8 @@ export class SimStore {
     }
     const entry: OutboxEntry = { from: batch.from, to: batch.to, records: batch.outputs }
     const outbox = batch.rebuild || !this.#guards.outbox ? state.outbox : [...state.outbox, entry]
+    if (state.position !== undefined && batch.to < state.position)
+      this.violations.push(`${idOf(shard)} went from position ${state.position} back to ${batch.to}`)
     this.#set(shard, { epoch: state.epoch, position: batch.to, states, outbox })
     return { kind: 'applied', position: batch.to, published: false }
   }
@@ -120,39 +138,57 @@ export class SimStore {
   }
 
   setNote(name: string, value: Buffer): void {
-    this.#notes.set(name, value)
+    this.#notes = new Map(this.#notes).set(name, value)
+    this.#remember()
   }
 
   #set(shard: Shard, state: ShardState): void {
+    const before = this.#shards.get(idOf(shard))
+    if (before && state.epoch < before.epoch)
+      this.violations.push(`${idOf(shard)} went from epoch ${before.epoch} back to ${state.epoch}`)
     this.#shards = new Map(this.#shards).set(idOf(shard), state)
-    this.#history.push({ at: this.#scheduler.now, shards: this.#shards })
+    this.#remember()
+  }
+
+  #remember(): void {
+    this.#history.push({ at: this.#scheduler.now, shards: this.#shards, notes: this.#notes })
     if (this.#history.length > HISTORY) this.#history.shift()
   }
 }
 
 /** The store's port as one process sees it. */
 export function storePort(store: SimStore, network: Network, process: SimProcess): FeatureStore {
-  const call = <T>(effect: () => T) => network.call(process, 'store', effect)
+  const call = <T>(what: string, effect: () => T) => network.call(process, 'store', what, effect)
+  const name = ({ group, partition }: Shard) => `${group}[${partition}]`
   return {
-    own: (shard) => call(() => store.own(shard)),
-    load: (shard, keys) => call(() => keys.map((key) => store.shard(shard).states.get(key))),
-    apply: (shard, caller, batch) => call(() => store.apply(shard, caller, batch)),
-    outbox: (shard) => call(() => [...store.shard(shard).outbox]),
-    trim: (shard, caller, upTo) => call(() => store.trim(shard, caller, upTo)),
+    own: (shard) => call(`own ${name(shard)}`, () => store.own(shard)),
+    load: (shard, keys) => call(`load ${name(shard)}`, () => keys.map((key) => store.shard(shard).states.get(key))),
+    peek: (shard, keys) =>
+      call(`peek ${name(shard)}`, () => {
+        const { position, states } = store.shard(shard)
+        return { position, states: keys.map((key) => states.get(key)) }
+      }),
+    apply: (shard, caller, batch) =>
+      call(`apply ${name(shard)} ${batch.from}–${batch.to}`, () => store.apply(shard, caller, batch)),
+    outbox: (shard) => call(`outbox ${name(shard)}`, () => [...store.shard(shard).outbox]),
+    trim: (shard, caller, upTo) => call(`trim ${name(shard)} ${upTo}`, () => store.trim(shard, caller, upTo)),
     async restore(shard, caller, position, states) {
-      if (!(await call(() => store.begin(shard, caller)))) return false
+      if (!(await call(`restore ${name(shard)}`, () => store.begin(shard, caller)))) return false
       let chunks = 0
       for await (const chunk of states) {
         const nth = chunks++
-        if (!(await call(() => store.fill(shard, caller, nth, chunk, undefined)))) return false
+        if (
+          !(await call(`restore ${name(shard)} chunk ${nth}`, () => store.fill(shard, caller, nth, chunk, undefined)))
+        )
+          return false
       }
-      return call(() => store.fill(shard, caller, chunks, new Map(), position))
+      return call(`restore ${name(shard)} to ${position}`, () => store.fill(shard, caller, chunks, new Map(), position))
     },
     async *scan(shard) {
-      yield await call(() => store.shard(shard).states)
+      yield await call(`scan ${name(shard)}`, () => store.shard(shard).states)
     },
-    note: (name) => call(() => store.note(name)),
-    setNote: (name, value) => call(() => store.setNote(name, value)),
+    note: (name) => call(`note ${name}`, () => store.note(name)),
+    setNote: (name, value) => call(`set note ${name}`, () => store.setNote(name, value)),
     close: async () => {},
   }
 }
