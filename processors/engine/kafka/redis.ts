@@ -14,7 +14,7 @@ interface Script {
   readonly sha: string
 }
 
-const SCRIPTS = ['own', 'apply', 'trim', 'restore-begin', 'restore-write', 'restore-end', 'scan'] as const
+const SCRIPTS = ['own', 'peek', 'apply', 'trim', 'restore-begin', 'restore-write', 'restore-end', 'scan'] as const
 export type ScriptName = (typeof SCRIPTS)[number]
 
 const scripts: ReadonlyMap<ScriptName, Script> = new Map(

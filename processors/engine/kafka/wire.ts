@@ -179,7 +179,10 @@ async function openClient(settings: BrokerSettings, log: ((text: string) => void
     ...(ssl && { ssl }),
     ...(sasl && { sasl }),
     logLevel: log ? logLevel.WARN : logLevel.NOTHING,
-    logCreator: () => (entry) => log?.(`${entry.namespace}: ${entry.log.message}`),
+    logCreator: () => (entry) => {
+      // What a broker answers reaches the caller as an error; many answers only mean "not yet".
+      if (!entry.log.message.startsWith('Response ')) log?.(`${entry.namespace}: ${entry.log.message}`)
+    },
   })
 }
 
