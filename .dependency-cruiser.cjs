@@ -14,8 +14,11 @@ module.exports = {
     pure('xdm', ['app']),
     pure('mapper', ['app', 'expressions', 'xdm']),
     pure('features', ['app', 'expressions']),
+    pure('onnx', []),
     // The scorer reads vectors: the types of features, not their code.
-    pure('scorer', ['app', 'expressions', 'features(?=/types\\.ts$)']),
+    pure('scorer', ['app', 'expressions', 'onnx', 'features(?=/types\\.ts$)']),
+    // Learners are mathematics over vectors: no clock, no randomness, no I/O of their own.
+    pure('learner', ['app', 'expressions', 'onnx', 'features(?=/types\\.ts$)']),
     {
       name: 'outputs-imports',
       comment: 'outputs are formats: they know the application, and the types of what they write',

@@ -10,7 +10,7 @@ import {
   textOf,
   writeBytes,
   writeVarint,
-} from './onnx-proto.ts'
+} from '../onnx/proto.ts'
 
 /** Field numbers of onnx.proto (github.com/onnx/onnx: onnx/onnx.proto). */
 const MODEL = { irVersion: 1, producer: 2, graph: 7, opset: 8 } as const

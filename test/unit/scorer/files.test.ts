@@ -11,7 +11,7 @@ import {
   text,
   writeBytes,
   writeVarint,
-} from '../../../processors/scorer/onnx-proto.ts'
+} from '../../../processors/onnx/proto.ts'
 import { PreviousScores } from '../../../processors/scorer/previous-scores.ts'
 import { identityModel } from './proto-writer.ts'
 import { benchModel, testdata } from './support.ts'

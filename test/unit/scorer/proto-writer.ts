@@ -1,5 +1,5 @@
 /** Tiny ONNX files for tests, written with the scorer's own wire writer. */
-import { concat, writeBytes, writeVarint } from '../../../processors/scorer/onnx-proto.ts'
+import { concat, writeBytes, writeVarint } from '../../../processors/onnx/proto.ts'
 
 const tensorType = (element: number, dims: readonly (number | string)[]): Uint8Array => {
   const shape = dims.map((it) => writeBytes(1, typeof it === 'number' ? writeVarint(1, it) : writeBytes(2, it)))
