@@ -165,6 +165,9 @@ export interface RunningApplication extends AsyncDisposable {
   readonly service: Service
   readonly scorer: ModelScorer | undefined
   readonly context: ShardContext
+  /** What the profile stage reads besides the profile's own state: the edge reads the same. */
+  readonly entities: EntityReader
+  readonly lookups: LookupTables
 }
 
 /**
@@ -276,7 +279,7 @@ export async function runPlan(plan: Plan, options: RunPlanOptions): Promise<Runn
   cleanUp.use(service)
   await service.open()
   const rest = cleanUp.move()
-  return { plan, engine, service, scorer, context, [Symbol.asyncDispose]: () => rest.disposeAsync() }
+  return { plan, engine, service, scorer, context, entities, lookups, [Symbol.asyncDispose]: () => rest.disposeAsync() }
 }
 
 /** Stages of different state types stand in one list; each is only ever used with what it made itself. */

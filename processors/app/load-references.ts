@@ -40,6 +40,7 @@ export function checkReferences(app: Application, declared: Declared = declaredB
     ...(declared.incomplete.has('models') ? [] : checkServices(app)),
     ...checkTopics(app),
     ...checkTests(app, declared),
+    ...checkEdge(app, declared),
   ]
 }
 
@@ -434,4 +435,10 @@ function checkTests(app: Application, declared: Declared): Issue[] {
     }
   }
   return issues
+}
+
+function checkEdge({ edge }: Application, { sources }: Declared): Issue[] {
+  return Object.entries(edge.datastreams)
+    .filter(([, source]) => !sources.has(source))
+    .map(([id, source]) => ({ path: ['edge', 'datastreams', id], message: missing('source', source, sources) }))
 }

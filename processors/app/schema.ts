@@ -615,6 +615,34 @@ export const applicationSchema = z.strictObject({
     })
     .prefault({})
     .meta({ description: 'sizes and rhythm of processing' }),
+  edge: z
+    .strictObject({
+      organization: z
+        .string()
+        .regex(/^[A-Za-z0-9._@-]{1,64}$/, 'an organisation is 1–64 letters, digits, . _ @ -')
+        .default('rtml')
+        .meta({ description: 'orgId that the Web SDK is configured with: part of the names of its cookies' }),
+      datastreams: z
+        .record(z.string().regex(/^[A-Za-z0-9:._-]{1,128}$/, 'a datastream is 1–128 letters, digits, : . _ -'), name)
+        .default({})
+        .meta({
+          description: 'datastream id of Web SDK and server API → source; the names of sources work as they are',
+        }),
+      origins: z
+        .array(
+          z
+            .string()
+            .regex(/^https?:\/\/[a-z0-9.-]+(:\d{1,5})?$/, 'an origin is scheme://host or scheme://host:port, no path'),
+        )
+        .max(1_000)
+        .default([])
+        .meta({ description: 'web origins that may call the edge from a browser' }),
+      deadline: duration
+        .prefault('100ms')
+        .meta({ description: 'an answer leaves no later; what is missing then is said in it' }),
+    })
+    .prefault({})
+    .meta({ description: 'the HTTP edge: collection, predictions, decisions' }),
   limits: z
     .strictObject({
       recordBytes: z.int().min(1_024).max(10_485_760).default(1_048_576).meta({ description: 'of a raw record' }),

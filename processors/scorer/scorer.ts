@@ -274,7 +274,7 @@ class PoolScorer implements ModelScorer {
         const output = (outputs[o] as (typeof outputs)[number]).name
         if (miss === undefined) {
           const value = outcome.values[i * outputs.length + o] as number
-          previous[o]?.set(row.event.key, value)
+          if (!row.hypothetical) previous[o]?.set(row.event.key, value)
           scores[at]?.push({ model: name, version, service, role, output, value, fallback: 'none' })
           continue
         }
@@ -380,7 +380,8 @@ const isSampled = (model: ScorerModel, eventId: string): boolean =>
 function assign(plan: LivePlan, rows: readonly ScoringRow[]): number[][] {
   const assigned: number[][] = plan.models.map(() => [])
   const offer = (index: number, at: number, row: ScoringRow) => {
-    const { when } = (plan.models[index] as Prepared).model
+    const { when, service } = (plan.models[index] as Prepared).model
+    if (row.service !== undefined && row.service !== service) return
     if (when === undefined || when.test(row.event.xdm)) assigned[index]?.push(at)
   }
   for (let at = 0; at < rows.length; at++) {

@@ -87,6 +87,10 @@ export interface ScoringRow {
   readonly vector: Vector
   /** Ask for attributions of every model, whatever the sampling says. */
   readonly explain?: boolean
+  /** Only models of this service. Absent: all. */
+  readonly service?: string
+  /** A "what if": its scores are never remembered as the profile's last ones. */
+  readonly hypothetical?: boolean
 }
 
 /** Routing, batching, deadlines and fallbacks over a pool. */
