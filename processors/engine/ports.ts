@@ -146,6 +146,14 @@ export interface Ownership {
   readonly position: Offset | undefined
 }
 
+/** A shard as it was at one instant. */
+export interface Peeked {
+  /** Undefined: the store knows nothing of this shard, or it is being restored. */
+  readonly position: Offset | undefined
+  /** Packed states in the order of the keys; undefined where there is none. */
+  readonly states: readonly (Buffer | undefined)[]
+}
+
 /** Outputs of one applied batch, waiting to be published. */
 export interface OutboxEntry {
   readonly from: Offset
@@ -176,11 +184,16 @@ export type Applied =
   /** The store's position is before the batch's start (it lost its tail): nothing was written; recover. */
   | { readonly kind: 'gap'; readonly position: Offset | undefined }
 
+/** Keys of one `peek`: it holds the store up for as long as it takes. */
+export const PEEK_KEYS_MAX = 512
+
 export interface FeatureStore {
   /** Raises the shard's epoch (fencing the previous owner) and reads its position, atomically. */
   own(shard: Shard): Promise<Ownership>
   /** Packed states in the order of `keys`; undefined where there is none. Any process may read any shard. */
   load(shard: Shard, keys: readonly string[]): Promise<(Buffer | undefined)[]>
+  /** Position and states as of one instant, without owning the shard. At most `PEEK_KEYS_MAX` keys. */
+  peek(shard: Shard, keys: readonly string[]): Promise<Peeked>
   /** Writes states, position and outbox entry atomically, or nothing: see `Applied`. */
   apply(shard: Shard, epoch: Epoch, batch: ApplyBatch): Promise<Applied>
   /** Entries not yet trimmed, in order. */

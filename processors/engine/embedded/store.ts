@@ -1,6 +1,6 @@
 import { RtmlError } from '../../app/errors.ts'
 import { type Epoch, epoch as epochOf, type Offset, offset } from '../../app/units.ts'
-import type { Applied, ApplyBatch, FeatureStore, OutboxEntry, Ownership, Shard } from '../ports.ts'
+import type { Applied, ApplyBatch, FeatureStore, OutboxEntry, Ownership, Peeked, Shard } from '../ports.ts'
 import type { Environment, Table, Tables } from './environment.ts'
 import { idKey, nameKey } from './keys.ts'
 import { positionKey } from './log.ts'
@@ -51,6 +51,17 @@ export class EmbeddedStore implements FeatureStore {
     if (!known) return new Array<undefined>(keys.length).fill(undefined)
     const now = clock.now()
     return keys.map((key) => readState(tables.states, known.statesId, key, now))
+  }
+
+  async peek(shard: Shard, keys: readonly string[]): Promise<Peeked> {
+    // One read transaction: nothing is awaited between position and states.
+    this.#environment.refresh()
+    const { tables, clock } = this.#environment
+    const known = readShard(tables, shardKey(shard))
+    if (!known) return { position: undefined, states: keys.map(() => undefined) }
+    const now = clock.now()
+    const states = keys.map((key) => readState(tables.states, known.statesId, key, now))
+    return { position: positionOf(known), states }
   }
 
   async apply(shard: Shard, epoch: Epoch, batch: ApplyBatch): Promise<Applied> {

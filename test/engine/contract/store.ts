@@ -154,6 +154,28 @@ export function describeStore(name: string, open: () => Promise<StoreFixture>, p
         expect((await position(shard, epoch)).position).toBeUndefined()
       })
 
+      it('shows position and states as of one instant, whoever owns the shard', async () => {
+        const unknown = newShard()
+        expect(await store.peek(unknown, ['a'])).toEqual({ position: undefined, states: [undefined] })
+        const { shard, epoch } = await owned()
+        const seen: { position: Offset | undefined; states: readonly (Buffer | undefined)[] }[] = []
+        let isDone = false
+        const looking = (async () => {
+          while (!isDone) seen.push(await store.peek(shard, ['a', 'none', 'b']))
+        })()
+        for (let at = 0; at < 200; at++)
+          await store.apply(shard, epoch, batch(at, at + 1, { a: `${at + 1}`, b: `${at + 1}` }))
+        isDone = true
+        await looking
+        seen.push(await store.peek(shard, ['a', 'none', 'b']))
+        for (const { position, states } of seen) {
+          const text = position === undefined ? undefined : `${position}`
+          expect(states.map((state) => state?.toString())).toEqual([text, undefined, text])
+        }
+        expect(seen.at(-1)!.position).toBe(200)
+        expect((await store.apply(shard, epoch, batch(200, 201))).kind).toBe('applied')
+      })
+
       it.each([
         ['the same batch again', 4, 10, 'duplicate'],
         ['an older batch', 0, 4, 'duplicate'],
