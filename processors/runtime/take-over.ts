@@ -15,6 +15,8 @@ export interface TakenOver {
   /** Applied by an earlier owner and not yet in the log. */
   readonly pending: readonly OutboxEntry[]
   readonly snapshots: Snapshots | undefined
+  /** Position that the group doesn't show yet although nothing waits: see `#commitLater` of the outbox. */
+  readonly uncommitted: Offset | undefined
 }
 
 const NO_STORE_EPOCH = 0 as Epoch
@@ -66,7 +68,9 @@ export async function takeOver<Prepared, State, Work>(
       settings && !context.isAtomic
         ? new Snapshots({ context, shard, settings, dirty, layouts: stage.layouts })
         : undefined
-    return { epoch, publisher, position, pending: mustFill ? [] : pending, snapshots }
+    const waiting = mustFill ? [] : pending
+    const uncommitted = waiting.length === 0 ? uncommittedAt(position, committed) : undefined
+    return { epoch, publisher, position, pending: waiting, snapshots, uncommitted }
   } catch (error) {
     await publisher.close().catch(() => {})
     throw error
@@ -106,12 +110,21 @@ async function takeOverStateless(context: ShardContext, shard: Shard): Promise<T
     const bounds = await boundsOf(context, shard)
     if (committed !== undefined && committed < bounds.start) throw truncated(shard, committed, bounds)
     if (committed !== undefined && committed > bounds.end) throw beyondEnd(shard, committed, bounds)
-    return { epoch: NO_STORE_EPOCH, publisher, position: committed ?? bounds.start, pending: [], snapshots: undefined }
+    const position = committed ?? bounds.start
+    const uncommitted = uncommittedAt(position, committed)
+    return { epoch: NO_STORE_EPOCH, publisher, position, pending: [], snapshots: undefined, uncommitted }
   } catch (error) {
     await publisher.close().catch(() => {})
     throw error
   }
 }
+
+/**
+ * A position worth committing by itself: the very first one, so that retention can't take unread events unnoticed from then
+ * on; and, outputs being published at least once, one that an earlier owner ended before it could commit.
+ */
+const uncommittedAt = (position: Offset, committed: Offset | undefined): Offset | undefined =>
+  committed === undefined || committed < position ? position : undefined
 
 async function boundsOf(context: ShardContext, shard: Shard): Promise<PartitionBounds> {
   const bounds = (await context.log.bounds(shard.topic))[shard.partition]

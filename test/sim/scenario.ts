@@ -157,21 +157,21 @@ function producedAt(atMs: number, nth: number, dice: Dice, visitors: number, set
       : frame(999, Buffer.from('of a schema that nobody knows'))
     return [{ atMs, to: 'events', key: `ECID:${visitor}`, value }]
   }
-  const value = Buffer.from(JSON.stringify(rawEvent(atMs, nth, dice, visitor)))
+  const value = Buffer.from(JSON.stringify(rawEvent(atMs, nth, dice, visitor, settings.isCalm)))
   const produced: Produced = { atMs, to: 'raw', key: dice.chance(0.03) ? 'somebody else' : key, value }
   if (!dice.chance(0.08)) return [produced]
   return [produced, { ...produced, atMs: Math.min(EVENTS_END_MS, atMs + dice.between(0, 4_000)) }]
 }
 
 /** Event times run apart from the run's own time: a window or the lateness bound is passed within it. */
-function rawEvent(atMs: number, nth: number, dice: Dice, visitor: string): object {
+function rawEvent(atMs: number, nth: number, dice: Dice, visitor: string, isCalm: boolean): object {
   const kind = dice.random()
   let aheadMs = dice.between(-25_000, 10_000)
   if (kind < 0.12) aheadMs = dice.between(-150_000, -60_000)
   else if (kind < 0.16) aheadMs = dice.between(30_000, 600_000)
   const time = new Date(Math.floor(START + atMs + aheadMs)).toISOString()
   const defect = dice.random()
-  const id = defect < 0.015 ? `poison-${nth}` : defect < 0.03 ? `item-poison-${nth}` : `e${nth}`
+  const id = isCalm ? `e${nth}` : defect < 0.015 ? `poison-${nth}` : defect < 0.03 ? `item-poison-${nth}` : `e${nth}`
   const event = {
     id,
     time,

@@ -8,30 +8,18 @@ import type { Logger, Metrics } from '../../processors/runtime/telemetry.ts'
 import { type Plan, type RunningApplication, runPlan, topicSpecs } from '../../processors/topology.ts'
 import { commonFeatureSet, INPUTS, modelsOf, planOf, START } from './application.ts'
 import { check } from './check.ts'
+import { ALL_GUARDS, type Guards } from './guards.ts'
 import { History } from './history.ts'
 import { Network } from './network.ts'
 import { Dice, seeded } from './random.ts'
 import { FAULTS_END_MS, type Fault, type Scenario, SERVICE_OF } from './scenario.ts'
 import { Scheduler, SimProcess } from './scheduler.ts'
 import { SimGroups } from './sim-group.ts'
-import { type LogGuards, logPort, SimLog } from './sim-log.ts'
+import { logPort, SimLog } from './sim-log.ts'
 import { type PoolMood, simPool } from './sim-pool.ts'
 import { registryPort, SimRegistry } from './sim-registry.ts'
-import { SimStore, type StoreGuards, storePort } from './sim-store.ts'
-import { type KernelChange, planOfProcess } from './worker-plan.ts'
-
-/** Which safeguards of the simulated surroundings hold; a mutant switches one off. */
-export interface Guards {
-  readonly store: StoreGuards
-  readonly log: LogGuards
-  readonly kernel: KernelChange | undefined
-}
-
-export const ALL_GUARDS: Guards = {
-  store: { epochCheck: true, positionCheck: true, outbox: true },
-  log: { publisherFence: true },
-  kernel: undefined,
-}
+import { SimStore, storePort } from './sim-store.ts'
+import { planOfProcess } from './worker-plan.ts'
 
 export interface Outcome {
   /** Broken rules; empty = the seed passed. */

@@ -71,7 +71,8 @@ export function profileStage(options: ProfileStageOptions): Stage<ProfileInput, 
   if (!kernel) throw new Error('a feature set always has the profile entity')
   const name = 'profile'
   const others = [...featureSet.entities.keys()].filter((entity) => entity !== 'profile')
-  const samples = app.outputs.samples.enabled ? new SampleBatch(sampleLayout(options), SAMPLE_ROWS) : undefined
+  const sampleRows = Math.min(SAMPLE_ROWS, app.batch.maxEvents)
+  const samples = app.outputs.samples.enabled ? new SampleBatch(sampleLayout(options), sampleRows) : undefined
 
   const compute = (
     input: ProfileInput,

@@ -1,0 +1,253 @@
+import { ALL_GUARDS, type Guards } from './guards.ts'
+
+/** A line of the program that is replaced while it is loaded: what would happen without this safeguard? */
+export interface Patch {
+  /** Below processors/. */
+  readonly file: string
+  readonly find: string
+  readonly replace: string
+}
+
+export interface Mutant {
+  readonly name: string
+  /** What is switched off. */
+  readonly about: string
+  readonly patches?: readonly Patch[]
+  readonly guards?: Guards
+}
+
+const store = (off: keyof Guards['store']): Guards => ({ ...ALL_GUARDS, store: { ...ALL_GUARDS.store, [off]: false } })
+
+let unique = 0
+
+export const MUTANTS: readonly Mutant[] = [
+  {
+    name: 'epoch-check',
+    about: 'the store writes for whoever asks, not only for the newest owner',
+    guards: store('epochCheck'),
+  },
+  {
+    name: 'position-check',
+    about: 'the store writes a batch wherever it stands',
+    guards: store('positionCheck'),
+  },
+  {
+    name: 'outbox',
+    about: 'the store does not keep outputs beside the states',
+    guards: store('outbox'),
+  },
+  {
+    name: 'publisher-fence',
+    about: 'an older transactional publisher still gets through',
+    guards: { ...ALL_GUARDS, log: { publisherFence: false } },
+  },
+  {
+    name: 'dedup',
+    about: 'the kernel does not remember event ids',
+    guards: {
+      ...ALL_GUARDS,
+      kernel: (kernel) => ({
+        update: (state, event) => kernel.update(state, { ...event, id: `${event.id} ${unique++}` }),
+      }),
+    },
+  },
+  {
+    name: 'late-pane-rule',
+    about: 'an event older than the lateness bound is taken as if it were of the bound',
+    guards: {
+      ...ALL_GUARDS,
+      kernel: (kernel) => ({
+        update(state, event) {
+          const updated = kernel.update(state, event)
+          return updated === 'late' ? kernel.update(state, { ...event, ts: state.time as typeof event.ts }) : updated
+        },
+      }),
+    },
+  },
+  {
+    name: 'store-before-publish-order',
+    about: 'outputs are handed to the log before the store has accepted their batch',
+    patches: [
+      {
+        file: 'runtime/tenure.ts',
+        find: "const published = await this.#timed('apply', () => this.#store(batch, changed, outputs))",
+        replace:
+          "if (this.#stage.stateExpireMs !== undefined) this.#outbox.add({ from: batch.from, to: batch.to, records: outputs }, undefined); const published = await this.#timed('apply', () => this.#store(batch, changed, outputs))",
+      },
+      {
+        file: 'runtime/tenure.ts',
+        find: 'this.#outbox.add({ from: batch.from, to: batch.to, records: outputs }, batch.records[0]?.timestamp)',
+        replace:
+          'if (this.#stage.stateExpireMs === undefined) this.#outbox.add({ from: batch.from, to: batch.to, records: outputs }, undefined)',
+      },
+    ],
+  },
+  {
+    name: 'read-after-fence',
+    about: 'the committed position is read before the old publisher is fenced',
+    patches: [
+      {
+        file: 'runtime/take-over.ts',
+        find: 'const publisher = await context.log.publisher(publisherId(shard))\n  try {\n    const committed = await context.log.committed(shard.group, shard)\n    const bounds',
+        replace:
+          'const committed = await context.log.committed(shard.group, shard)\n  const publisher = await context.log.publisher(publisherId(shard))\n  try {\n    const bounds',
+      },
+    ],
+  },
+  {
+    name: 'snapshot-position',
+    about: 'a restored snapshot counts as of the committed position, not of its own',
+    patches: [
+      {
+        file: 'runtime/take-over.ts',
+        find: 'const position = mark?.position ?? bounds.start',
+        replace: 'const position = (mark && committed) ?? mark?.position ?? bounds.start',
+      },
+    ],
+  },
+  {
+    name: 'drain-before-fence',
+    about: 'a planned hand-over stops at once instead of finishing what was taken in',
+    patches: [{ file: 'runtime/group-worker.ts', find: 'worker.drain(), ()', replace: 'worker.stop(), ()' }],
+  },
+  {
+    name: 'wait-for-compute',
+    about: 'a closing tenure does not wait for the batch that is being computed',
+    patches: [
+      {
+        file: 'runtime/tenure.ts',
+        find: '    await this.#accepting\n    await this.#applied\n    await this.#outbox.close()',
+        replace: '    void this.#outbox.close()',
+      },
+    ],
+  },
+  {
+    name: 'in-flight-overlay',
+    about: 'states of batches that the store does not have yet are not looked up',
+    patches: [{ file: 'runtime/tenure.ts', find: 'if (packed) return packed', replace: '' }],
+  },
+  {
+    name: 'rebuild-behind',
+    about: 'a store behind the committed position is taken as it is',
+    patches: [{ file: 'runtime/take-over.ts', find: 'committed !== undefined && start < committed', replace: 'false' }],
+  },
+  {
+    name: 'cover-check',
+    about: 'an outbox with holes is taken as if it were whole',
+    patches: [{ file: 'runtime/take-over.ts', find: 'return covered === found', replace: 'return true' }],
+  },
+  {
+    name: 'snapshot-probe',
+    about: 'a snapshot round is published without asking whether the store still has what was read',
+    patches: [
+      { file: 'runtime/tenure.ts', find: 'if (round && (await this.#isStoreAt(batch.to)))', replace: 'if (round)' },
+    ],
+  },
+  {
+    name: 'store-watch',
+    about: 'an idle shard does not ask whether the store still stands where it stands',
+    patches: [
+      { file: 'runtime/tenure.ts', find: 'if (!this.#isOver) await this.#isStoreAt(this.#position)', replace: '' },
+    ],
+  },
+  {
+    name: 'warm-position',
+    about: 'decoded states of an earlier tenure are used whatever was written since',
+    patches: [{ file: 'runtime/shard-worker.ts', find: 'warm?.position === taken.position', replace: 'warm' }],
+  },
+  {
+    name: 'trim-after-publish',
+    about: "the store's outbox is trimmed before its outputs are in the log",
+    patches: [
+      {
+        file: 'runtime/outbox.ts',
+        find: 'const records = batch.flatMap(({ entry }) => entry.records)',
+        replace: 'const records = batch.flatMap(({ entry }) => entry.records); this.#trimUpTo(position)',
+      },
+    ],
+  },
+  {
+    name: 'unknown-outcome',
+    about: 'a transaction without an answer is repeated by the same publisher',
+    patches: [
+      {
+        file: 'runtime/outbox.ts',
+        find: 'await this.#publisher.publish(records, { group, topic, partition, position })',
+        replace:
+          'await retry(this.#context, this.#signal, () => this.#publisher.publish(records, { group, topic, partition, position }))',
+      },
+    ],
+  },
+  {
+    name: 'half-updated-states',
+    about: 'decoded states of a batch that failed half-way stay in the cache',
+    patches: [
+      {
+        file: 'runtime/tenure.ts',
+        find: '      this.#cache.clear()\n',
+        replace: '      if (states) this.#cache.put(states)\n',
+      },
+      {
+        file: 'runtime/tenure.ts',
+        find: "const states = await this.#timed('load', () => this.#load(stage.keys(prepared)))",
+        replace: "states = await this.#timed('load', () => this.#load(stage.keys(prepared)))",
+      },
+      {
+        file: 'runtime/tenure.ts',
+        find: "metrics.observe('rtml_batch_events', [stage.name], batch.records.length)",
+        replace: "metrics.observe('rtml_batch_events', [stage.name], batch.records.length); let states",
+      },
+    ],
+  },
+  {
+    name: 'fresh-records',
+    about: 'records that were taken in before are taken in again when they are delivered twice',
+    patches: [
+      {
+        file: 'runtime/tenure.ts',
+        find: 'run.from < from ? run.records.filter((record) => record.offset >= from) : run.records',
+        replace: 'run.records',
+      },
+    ],
+  },
+  {
+    name: 'truncation-check',
+    about: 'a position below the start of the log is moved up to it',
+    patches: [
+      {
+        file: 'runtime/take-over.ts',
+        find: 'if (committed !== undefined && committed < bounds.start) throw truncated(shard, committed, bounds)',
+        replace: '',
+      },
+      {
+        file: 'runtime/take-over.ts',
+        find: 'const position = committed ?? bounds.start\n',
+        replace: 'const position = Math.max(committed ?? 0, bounds.start) as Offset\n',
+      },
+    ],
+  },
+  {
+    name: 'layouts',
+    about: 'layouts of other versions are not learnt',
+    patches: [
+      { file: 'runtime/layouts.ts', find: 'return unknown && this.#fetch(unknown)', replace: 'return undefined' },
+    ],
+  },
+  {
+    name: 'defects-in-rebuild',
+    about: 'a record that fails ends the rebuild',
+    patches: [{ file: 'runtime/take-over.ts', find: 'if (isExpected(error)) throw error', replace: 'throw error' }],
+  },
+  {
+    name: 'one-plan-an-event',
+    about: 'models of an event are taken from whatever plan serves when their turn comes',
+    patches: [
+      {
+        file: 'scorer/scorer.ts',
+        find: 'return await this.#scoreWith(plan, rows)',
+        replace:
+          'const all = await Promise.all(plan.models.map(async (_, index) => { for (let i = 0; i < index; i++) await this.#options.clock.sleep(5 as never); const now = this.#plan; const scores = await this.#scoreWith(now, rows); const name = now.models[index]?.model.name; return scores.map((row) => row.filter(({ model }) => model === name)) })); return rows.map((_, at) => all.flatMap((scores) => scores[at]!))',
+      },
+    ],
+  },
+]
