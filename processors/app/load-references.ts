@@ -4,6 +4,7 @@ import { CODES } from './errors.ts'
 import type { Environment } from './load-environment.ts'
 import type { Issue, Path } from './load-source-map.ts'
 import type { Application, FeatureDefinition, ModelDefinition } from './schema.ts'
+import type { LabelDefinition, LearnerDefinition } from './schema-learning.ts'
 import { didYouMean } from './suggest.ts'
 import { topicNames } from './topics.ts'
 import { type Ms, ms } from './units.ts'
@@ -21,6 +22,7 @@ export interface Declared {
   readonly lookups: ReadonlySet<string>
   readonly features: ReadonlySet<string>
   readonly models: ReadonlySet<string>
+  readonly labels: ReadonlySet<string>
   /** Sections with faulty entries: rules about their whole (sums, counts) are not checked. */
   readonly incomplete: ReadonlySet<string>
   readonly env?: Environment
@@ -38,6 +40,8 @@ export function checkReferences(app: Application, declared: Declared = declaredB
     ...Object.entries(app.features).flatMap(([name, feature]) => checkFeature(name, feature, declared)),
     ...Object.entries(app.models).flatMap(([name, model]) => checkModel(name, model, declared)),
     ...(declared.incomplete.has('models') ? [] : checkServices(app)),
+    ...Object.entries(app.labels).flatMap(([name, label]) => checkLabel(name, label)),
+    ...Object.entries(app.learners).flatMap(([name, learner]) => checkLearner(name, learner, app, declared)),
     ...checkTopics(app),
     ...checkTests(app, declared),
     ...checkEdge(app, declared),
@@ -46,13 +50,14 @@ export function checkReferences(app: Application, declared: Declared = declaredB
 
 function declaredBy(app: Application): Declared {
   const names = (section: object) => new Set(Object.keys(section))
-  const { sources, entities, lookups, features, models } = app
+  const { sources, entities, lookups, features, models, labels } = app
   return {
     sources: names(sources),
     entities: names(entities),
     lookups: names(lookups),
     features: names(features),
     models: names(models),
+    labels: names(labels),
     incomplete: new Set(),
   }
 }
@@ -339,6 +344,74 @@ function checkServices({ models }: Application): Issue[] {
       const message = `the arms of service ${JSON.stringify(service)} take ${Number(sum.toFixed(6))} of the profiles; the most is 1.`
       issues.push({ path: ['models', last[0], 'share'], message })
     }
+  }
+  return issues
+}
+
+function checkLabel(name: string, label: LabelDefinition): Issue[] {
+  const path: Path = ['labels', name]
+  const issues: Issue[] = []
+  const only = (key: keyof LabelDefinition, message: string) =>
+    issues.push({ path: [...path, key], atKey: true, message })
+  if (label.outcome === undefined) {
+    if (label.value === undefined) {
+      const message = 'wants "outcome" with "window" (a later event decides), or "value" (the event says it itself).'
+      issues.push({ path, message })
+    }
+    for (const key of ['window', 'match'] as const)
+      if (label[key] !== undefined) only(key, `"${key}" is used with "outcome" only.`)
+    if (label.policy !== 'wait') only('policy', 'a label that the event carries itself is never late. Remove it.')
+  } else {
+    if (label.window === undefined) {
+      issues.push({ path, message: 'an outcome wants a "window": how long before it a sample may be, such as 24h.' })
+    }
+    if (label.type !== 'binary' && label.value === undefined && label.combine !== 'count') {
+      issues.push({ path, message: `type ${label.type} wants a "value" of the outcome, or combine: count.` })
+    }
+  }
+  if ((label.type === 'classes') !== (label.classes !== undefined)) {
+    const message =
+      label.classes === undefined
+        ? 'type: classes wants the list "classes".'
+        : '"classes" is used by type: classes only.'
+    issues.push({ path: [...path, label.classes === undefined ? 'type' : 'classes'], message })
+  }
+  if (label.classes) issues.push(...checkDistinct([...path, 'classes'], label.classes))
+  if (label.type === 'classes' && label.outcome !== undefined && ['sum', 'count'].includes(label.combine)) {
+    only('combine', `classes have no ${label.combine}. Use first or last.`)
+  }
+  if (label.type !== 'binary') {
+    if (label.policy === 'fake-negative') only('policy', 'fake-negative is made for type: binary. Use wait.')
+    if (label.negatives !== 1) only('negatives', 'negatives are sampled for type: binary only.')
+  }
+  return issues
+}
+
+function checkLearner(name: string, learner: LearnerDefinition, app: Application, declared: Declared): Issue[] {
+  const path: Path = ['learners', name]
+  const issues: Issue[] = []
+  if (!declared.labels.has(learner.label)) {
+    issues.push({ path: [...path, 'label'], message: missing('label', learner.label, declared.labels) })
+  }
+  for (const key of ['features', 'except'] as const) {
+    for (const [index, it] of (learner[key] ?? []).entries()) {
+      if (declared.features.has(it) || declared.features.has(featureOfColumn(it))) continue
+      issues.push({ path: [...path, key, index], message: missing('feature', it, declared.features) })
+    }
+  }
+  if (learner.features === undefined && declared.features.size === 0) {
+    issues.push({ path, message: 'there is nothing to learn from: the file declares no features.' })
+  }
+  const type = app.labels[learner.label]?.type
+  if (learner.calibration !== 'none' && type !== undefined && type !== 'binary') {
+    const message = `only probabilities of a binary label are calibrated; ${learner.label} is of type ${type}.`
+    issues.push({ path: [...path, 'calibration'], message })
+  }
+  const { steps } = learner.promotion
+  const isRising = steps.every((step, index) => index === 0 || step > steps[index - 1]!)
+  if (!isRising || steps.at(-1) !== 1) {
+    const message = 'shares must rise, and the last must be 1: all profiles. For example [0.05, 0.5, 1].'
+    issues.push({ path: [...path, 'promotion', 'steps'], message })
   }
   return issues
 }

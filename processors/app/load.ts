@@ -177,7 +177,7 @@ function withoutFaults(tree: unknown, issues: readonly Issue[]): Application | u
   return applicationSchema.safeParse(rest).data
 }
 
-const SECTIONS = ['sources', 'entities', 'lookups', 'features', 'models'] as const
+const SECTIONS = ['sources', 'entities', 'lookups', 'features', 'models', 'labels'] as const
 
 function declaredIn(tree: unknown, app: Application, { env, mappings }: LoadOptions): Declared {
   const names = {} as Record<(typeof SECTIONS)[number], ReadonlySet<string>>

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod'
 import { duration } from './duration.ts'
+import { labelSchema, learnerSchema } from './schema-learning.ts'
 
 const name = z
   .string()
@@ -570,6 +571,14 @@ export const applicationSchema = z.strictObject({
     .default({})
     .meta({ description: 'values that are kept per entity, or taken from the event' }),
   models: z.record(name, model).default({}).meta({ description: 'ONNX models that score every event' }),
+  labels: z
+    .record(name, labelSchema)
+    .default({})
+    .meta({ description: 'outcomes that are learned: what they are, and which events they belong to' }),
+  learners: z
+    .record(name, learnerSchema)
+    .default({})
+    .meta({ description: 'models that learn from labels while the stream runs' }),
   outputs: z
     .strictObject({
       scores: z
