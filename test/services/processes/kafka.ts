@@ -1,6 +1,7 @@
 /** One Kafka node (KRaft, broker and controller in one process) from its Maven Central jars. */
 import { cp, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Certificates } from './certificates.ts'
 import { accepts, type Controlled, freePort, ServerProcess } from './process.ts'
 import { cached, dataFolder, java, KAFKA_VERSION, kafkaJars } from './tools.ts'
 
@@ -17,8 +18,14 @@ export interface KafkaServer extends Controlled, AsyncDisposable {
   readonly saslBrokers: string
 }
 
-/** @param advertise port that clients are told to connect to, instead of the broker's own: a proxy's */
-export async function startKafka({ advertise }: { advertise?: number } = {}): Promise<KafkaServer> {
+export interface KafkaOptions {
+  /** Port that clients are told to connect to, instead of the broker's own: a proxy's. */
+  readonly advertise?: number
+  /** The plain listener speaks TLS with this certificate and wants one of the same authority from clients. */
+  readonly tls?: Certificates
+}
+
+export async function startKafka({ advertise, tls }: KafkaOptions = {}): Promise<KafkaServer> {
   const [jars, dir, port, saslPort, controllerPort] = await Promise.all([
     kafkaJars(),
     dataFolder('kafka'),
@@ -27,7 +34,7 @@ export async function startKafka({ advertise }: { advertise?: number } = {}): Pr
     freePort(),
   ])
   const config = join(dir, 'server.properties')
-  await writeFile(config, properties({ dir, port, saslPort, controllerPort, advertise: advertise ?? port }))
+  await writeFile(config, properties({ dir, port, saslPort, controllerPort, advertise: advertise ?? port, tls }))
   await cp(await formatted(jars), join(dir, 'data'), { recursive: true })
   const server = new ServerProcess({
     name: 'kafka',
@@ -75,6 +82,7 @@ interface Ports {
   readonly saslPort: number
   readonly controllerPort: number
   readonly advertise: number
+  readonly tls?: Certificates | undefined
 }
 
 function properties(at: Ports): string {
@@ -85,7 +93,7 @@ node.id=1
 controller.quorum.voters=1@127.0.0.1:${at.controllerPort}
 listeners=PLAINTEXT://127.0.0.1:${at.port},SASL://127.0.0.1:${at.saslPort},CONTROLLER://127.0.0.1:${at.controllerPort}
 advertised.listeners=PLAINTEXT://127.0.0.1:${at.advertise},SASL://127.0.0.1:${at.saslPort}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:${at.tls ? 'SSL' : 'PLAINTEXT'},SASL:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 listener.name.sasl.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER
@@ -113,5 +121,19 @@ num.network.threads=2
 num.io.threads=4
 background.threads=2
 log.cleaner.threads=1
+${at.tls ? tlsProperties(at.tls) : ''}`
+}
+
+/** Source: KIP-651, PEM stores. */
+function tlsProperties({ ca, cert, key }: Certificates): string {
+  const listener = 'listener.name.plaintext.ssl'
+  const inline = (pem: string) => pem.trim().replaceAll('\n', ' \\\n')
+  return `${listener}.client.auth=required
+${listener}.keystore.type=PEM
+${listener}.keystore.certificate.chain=${inline(cert)}
+${listener}.keystore.key=${inline(key)}
+${listener}.truststore.type=PEM
+${listener}.truststore.certificates=${inline(ca)}
+super.users=User:ANONYMOUS;User:CN=localhost
 `
 }

@@ -1,7 +1,9 @@
 /** Redis servers: single, a cluster of three, and one watched by a Sentinel. */
 import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { ConnectionOptions } from 'node:tls'
 import { Redis } from 'ioredis'
+import type { Certificates } from './certificates.ts'
 import { type Controlled, freePort, ServerProcess, until } from './process.ts'
 import { dataFolder } from './tools.ts'
 
@@ -17,6 +19,23 @@ export async function startRedis(options: readonly string[] = []): Promise<Redis
     ...['--port', String(port), '--bind', '127.0.0.1', '--dir', dir, '--save', ''],
     ...['--appendonly', 'yes', '--appendfsync', 'everysec', '--maxmemory-policy', 'noeviction', ...options],
   ])
+}
+
+/** A server that speaks only TLS and wants a client certificate. */
+export async function startRedisTls({ folder, ca, cert, key }: Certificates): Promise<RedisServer> {
+  const [dir, port] = await Promise.all([dataFolder('redis'), freePort()])
+  const file = (name: string) => join(folder, name)
+  const args = ['--port', '0', '--tls-port', String(port), '--bind', '127.0.0.1', '--dir', dir, '--save', '']
+  const tls = [
+    '--tls-cert-file',
+    file('cert.pem'),
+    '--tls-key-file',
+    file('key.pem'),
+    '--tls-ca-cert-file',
+    file('ca.pem'),
+  ]
+  const started = await server('redis', dir, port, [...args, ...tls], { ca, cert, key })
+  return Object.assign(started, { url: `rediss://localhost:${port}` })
 }
 
 export interface RedisCluster extends AsyncDisposable {
@@ -93,8 +112,14 @@ sentinel failover-timeout main 5000
   }
 }
 
-async function server(name: string, dir: string, port: number, args: readonly string[]): Promise<RedisServer> {
-  const controlled = new ServerProcess({ name, command: 'redis-server', args, dir, ready: () => answers(port) })
+async function server(
+  name: string,
+  dir: string,
+  port: number,
+  args: readonly string[],
+  tls?: ConnectionOptions,
+): Promise<RedisServer> {
+  const controlled = new ServerProcess({ name, command: 'redis-server', args, dir, ready: () => answers(port, tls) })
   await controlled.start()
   return Object.assign(controlled, {
     url: `redis://127.0.0.1:${port}`,
@@ -106,8 +131,9 @@ async function server(name: string, dir: string, port: number, args: readonly st
   })
 }
 
-async function answers(port: number): Promise<void> {
-  const client = new Redis(port, '127.0.0.1', { lazyConnect: true, retryStrategy: () => null, connectTimeout: 1_000 })
+async function answers(port: number, tls?: ConnectionOptions): Promise<void> {
+  const once = { lazyConnect: true, retryStrategy: () => null, connectTimeout: 1_000 }
+  const client = new Redis(port, 'localhost', { ...once, ...(tls && { tls }) })
   client.on('error', () => {})
   try {
     await client.connect()

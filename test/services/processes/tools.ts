@@ -28,6 +28,7 @@ export function missingTools(): string | undefined {
     onPath('java') ? '' : 'openjdk-17-jre-headless',
     jars || onPath('mvn') ? '' : 'maven',
     onPath('redis-server') ? '' : 'redis-server',
+    onPath('openssl') ? '' : 'openssl',
   ].filter((name) => name !== '')
   if (missing.length === 0) return undefined
   return `service tests need Docker, or: apt-get install -y ${missing.join(' ')} (or set KAFKA_BROKERS, REDIS_URL and SCHEMA_REGISTRY_URL)`
