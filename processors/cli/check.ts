@@ -1,19 +1,20 @@
 import { Command } from 'commander'
 import { formatDuration } from '../app/duration.ts'
 import type { Application, FeatureDefinition } from '../app/schema.ts'
-import { fusedSource, groupOf } from '../app/topics.ts'
 import { ms } from '../app/units.ts'
 import { resolveWindow } from '../features/windows.ts'
+import { inputStages } from '../host/stages.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { createModelPool, createScorer } from '../scorer/index.ts'
 import { type Plan, planApplication, topicSpecs } from '../topology.ts'
 import { printJson, printLine, printTable } from './output.ts'
-import { type AppOptions, openApp, withApp } from './shared.ts'
+import { type AppOptions, examples, openApp, withApp } from './shared.ts'
 
 export function checkCommand(): Command {
   return withApp(new Command('check'))
     .description('validate the application file and plan it: topics, stages, state layout, features, models')
     .option('--json', 'print JSON')
+    .addHelpText('after', examples('rtml check', 'rtml check --app shop/rtml.yaml --json'))
     .action(async (options: AppOptions & { json?: true }) => {
       const opened = openApp(options)
       const plan = await planApplication(opened.planOptions)
@@ -81,28 +82,17 @@ async function boundModels(plan: Plan): Promise<BoundModel[]> {
 }
 
 function describe(plan: Plan, models: readonly BoundModel[]) {
-  const { app, featureSet, topics } = plan
-  const fused = fusedSource(app)
-  const stage = (name: string, topic: string, layout: number | null) => ({
-    stage: name,
-    topic,
-    group: groupOf(app, name),
-    layout,
-  })
+  const { app, featureSet } = plan
   return {
     app: app.name,
     delivery: app.delivery,
     featureSetVersion: featureSet.version,
-    stages: [
-      ...(fused === undefined
-        ? Object.keys(app.sources).map((source) => stage(`map.${source}`, topics.raw(source), null))
-        : []),
-      ...[...featureSet.entities.values()].map(({ entity, layout }) =>
-        entity === 'profile'
-          ? stage('profile', fused === undefined ? topics.events : topics.raw(fused), layout.id)
-          : stage(`entity.${entity}`, topics.entity(entity), layout.id),
-      ),
-    ],
+    stages: inputStages(plan).map(({ name, topic, group, layout }) => ({
+      stage: name,
+      topic,
+      group,
+      layout: layout ?? null,
+    })),
     topics: topicSpecs(app).map(({ topic, partitions, cleanup, retentionMs }) => ({
       topic,
       partitions,

@@ -1,12 +1,17 @@
 import type { Command } from 'commander'
 import { Command as NewCommand } from 'commander'
 import { BadUsage, printLine } from './output.ts'
+import { examples } from './shared.ts'
 
 /** Prints a completion script made from the commands themselves. */
 export function completionCommand(program: Command): Command {
   return new NewCommand('completion')
-    .description('print a completion script: eval "$(rtml completion bash)"')
+    .description('print a completion script for the shell')
     .argument('<shell>', 'bash, zsh or fish')
+    .addHelpText(
+      'after',
+      examples('eval "$(rtml completion bash)"', 'eval "$(rtml completion zsh)"', 'rtml completion fish | source'),
+    )
     .action((shell: string) => {
       const commands = program.commands.map((command) => ({
         name: command.name(),

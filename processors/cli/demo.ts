@@ -16,7 +16,7 @@ import { systemClock } from '../runtime/clock.ts'
 import { silentLogger } from '../runtime/telemetry.ts'
 import { CommandFailed, note, printJson, printLine, progress } from './output.ts'
 import { stopSignal } from './run.ts'
-import { integerOption } from './shared.ts'
+import { examples, integerOption, portOption } from './shared.ts'
 
 interface DemoOptions {
   readonly once?: true
@@ -55,8 +55,9 @@ export function demoCommand(): Command {
     .description('replay real shopping events through the embedded engine, with live scores and a local page')
     .option('--once', 'replay once as fast as it goes, without a page, and exit')
     .option('--json', 'print one JSON line at the end')
-    .option('--port <port>', 'port of the page; 0 takes any free one', integerOption, 8080)
+    .option('--port <port>', 'port of the page; 0 takes any free one', portOption, 8080)
     .option('--rate <events>', 'events a second with the page', integerOption, 400)
+    .addHelpText('after', examples('rtml demo', 'rtml demo --once --json'))
     .action(async (options: DemoOptions) => {
       const dir = mkdtempSync(join(tmpdir(), 'rtml-demo-'))
       try {

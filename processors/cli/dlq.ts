@@ -6,7 +6,7 @@ import { offset } from '../app/units.ts'
 import type { Engine, LogRecord, NewRecord } from '../engine/ports.ts'
 import { type DeadLetter, parseDeadLetter } from '../outputs/index.ts'
 import { BadUsage, CommandFailed, printJson, printLine, printTable } from './output.ts'
-import { type EngineOptions, integerOption, parsePlace, withEngine, withOpenEngine } from './shared.ts'
+import { type EngineOptions, examples, integerOption, parsePlace, withEngine, withOpenEngine } from './shared.ts'
 
 interface Letter {
   readonly place: string
@@ -35,6 +35,7 @@ export function deadLettersCommand(): Command {
       .option('--code <code>', 'only this reason, such as MAP_TYPE')
       .option('--limit <n>', 'at most so many, the newest', integerOption, 50)
       .option('--json', 'print JSON')
+      .addHelpText('after', examples('rtml dlq list', 'rtml dlq list --code MAP_TYPE --json'))
       .action((options: Filter) =>
         withOpenEngine(options, async ({ app }, engine) => {
           const letters = (await lettersOf(engine, topicNames(app), options.code)).slice(-options.limit)
@@ -58,6 +59,7 @@ export function deadLettersCommand(): Command {
       .description('show one dead letter whole, with its original bytes')
       .argument('<place>', 'topic[partition]@offset, as dlq list prints it')
       .option('--json', 'print JSON')
+      .addHelpText('after', examples("rtml dlq show 'dlq.raw[0]@12'"))
       .action((place: string, options: Filter) =>
         withOpenEngine(options, async (_opened, engine) => {
           const { letter } = await letterAt(engine, place)
@@ -89,6 +91,14 @@ export function deadLettersCommand(): Command {
       .option('--dry-run', 'print what would be appended')
       .option('--limit <n>', 'at most so many', integerOption, 100_000)
       .option('--json', 'print JSON')
+      .addHelpText(
+        'after',
+        examples(
+          "rtml dlq replay 'dlq.raw[0]@12' --set order.total=12.5",
+          "rtml dlq replay 'dlq.raw[0]@12' --value repaired.json",
+          'rtml dlq replay --code SCHEMA_ID --dry-run',
+        ),
+      )
       .action((places: string[], options: ReplayOptions) =>
         withOpenEngine(options, async ({ app }, engine) => {
           const chosen = await choose(engine, topicNames(app), places, options)
@@ -96,6 +106,11 @@ export function deadLettersCommand(): Command {
             throw new BadUsage('--value repairs exactly one letter: name its place.')
           const repairs = options.set.map(parseAssignment)
           const repaired = chosen.map(({ letter, place }) => repair(letter, place, options.value, repairs))
+          if (options.dryRun && options.json)
+            return printJson({
+              replayed: 0,
+              wouldReplay: repaired.map(({ topic, value }) => ({ topic, value: value?.toString('utf8') ?? null })),
+            })
           if (options.dryRun)
             for (const record of repaired) printLine(`${record.topic} ${record.value?.toString('utf8') ?? ''}`)
           else for (let at = 0; at < repaired.length; at += 500) await engine.log.append(repaired.slice(at, at + 500))

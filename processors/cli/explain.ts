@@ -10,7 +10,7 @@ import { systemClock } from '../runtime/clock.ts'
 import { createModelPool, createScorer } from '../scorer/index.ts'
 import { type Plan, planApplication } from '../topology.ts'
 import { CommandFailed, printJson, printLine, printTable } from './output.ts'
-import { type EngineOptions, integerOption, withEngine, withOpenEngine } from './shared.ts'
+import { type EngineOptions, examples, integerOption, withEngine, withOpenEngine } from './shared.ts'
 
 interface ExplainOptions extends EngineOptions {
   readonly event?: string
@@ -25,6 +25,7 @@ export function explainCommand(): Command {
     .option('--event <id>', 'the score of this event instead of the last one')
     .option('--top <n>', 'features to show', integerOption, 10)
     .option('--json', 'print JSON')
+    .addHelpText('after', examples('rtml explain ECID:123', 'rtml explain ECID:123 --event 5f2c --top 5 --json'))
     .action((key: string, options: ExplainOptions) =>
       withOpenEngine(options, async (opened, engine) => {
         const plan = await planApplication(opened.planOptions)
@@ -57,6 +58,7 @@ export function explainCommand(): Command {
         }
         if (options.json) return printJson(result)
         printLine(`${key}  event ${result.eventId} at ${result.eventTime}  scored ${result.processedAt}`)
+        if (result.scores.length === 0) printLine('no scores: the application had no model for this event')
         for (const { model, version, role, score, fallback, explanation } of result.scores) {
           printLine(
             `\n${model}@${version} (${role}): ${score.toFixed(6)}${fallback === 'none' ? '' : `, fallback ${fallback}`}`,

@@ -1,7 +1,8 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { Command } from 'commander'
-import { CommandFailed, printLine } from './output.ts'
+import { CommandFailed, printJson, printLine } from './output.ts'
+import { examples } from './shared.ts'
 
 /** A small shop: JSON events, four features, a test. It runs as it is. */
 const APPLICATION = `# yaml-language-server: $schema=./node_modules/rtml/schemas/application.schema.json
@@ -60,13 +61,19 @@ export function initCommand(): Command {
   return new Command('init')
     .description('make a new application: rtml.yaml and some events to try it with')
     .argument('[dir]', 'folder', '.')
-    .action((dir: string) => {
+    .option('--json', 'print JSON')
+    .addHelpText('after', examples('rtml init', 'rtml init shop'))
+    .action((dir: string, options: { json?: true }) => {
       const file = join(dir, 'rtml.yaml')
-      if (existsSync(file)) throw new CommandFailed(`${file} is there already; nothing was changed.`)
-      mkdirSync(dir, { recursive: true })
+      const events = join(dir, 'events.jsonl')
+      for (const path of [file, events])
+        if (existsSync(path)) throw new CommandFailed(`${path} is there already; nothing was changed.`)
+      // Not always recursive: on some file systems that never returns where a folder can't be made.
+      if (!existsSync(dir)) mkdirSync(dir, { recursive: !existsSync(dirname(resolve(dir))) })
       writeFileSync(file, APPLICATION)
-      writeFileSync(join(dir, 'events.jsonl'), `${EVENTS.map((event) => JSON.stringify(event)).join('\n')}\n`)
-      printLine(`made ${file} and events.jsonl. Next:
+      writeFileSync(events, `${EVENTS.map((event) => JSON.stringify(event)).join('\n')}\n`)
+      if (options.json) return printJson({ made: [file, events] })
+      printLine(`made ${file} and ${events}. Next:${dir === '.' ? '' : `\n  cd ${dir}`}
   rtml check                             plan it
   rtml test                              run its examples
   rtml run                               run it (embedded engine, in .rtml)

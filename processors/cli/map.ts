@@ -8,7 +8,7 @@ import { type Mapper, READY_MAPPINGS } from '../mapper/index.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { planApplication } from '../topology.ts'
 import { BadUsage, note } from './output.ts'
-import { openApp } from './shared.ts'
+import { examples, openApp } from './shared.ts'
 
 interface MapOptions {
   readonly source: string
@@ -29,6 +29,14 @@ export function mapCommand(): Command {
       'header that every record carries, such as X-Shopify-Topic=orders/create',
       collect,
       [],
+    )
+    .addHelpText(
+      'after',
+      examples(
+        'rtml map --source ga4 < hits.jsonl > events.jsonl',
+        'rtml map --source web --app rtml.yaml < raw.jsonl > events.jsonl 2> rejects.jsonl',
+        'rtml map --source shopify --header X-Shopify-Topic=orders/create < order.json',
+      ),
     )
     .action(async (options: MapOptions) => {
       const { mapper, format } = await mapperOf(options)

@@ -1,17 +1,20 @@
-import { existsSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { Command } from 'commander'
 import { createModelPool, verifyModels } from '../scorer/index.ts'
 import { BadUsage, CommandFailed, printJson, printLine } from './output.ts'
+import { examples } from './shared.ts'
 
 export function modelsCommand(): Command {
-  const command = new Command('models').description('models: verify')
+  const command = new Command('models').description('ONNX models: verify')
   command
     .command('verify')
     .description('run every model.onnx below a folder that has an io.json beside it, and compare outputs')
     .argument('<dir>', 'folder with models')
     .option('--json', 'print one JSON object at the end')
+    .addHelpText('after', examples('rtml models verify models', 'rtml models verify models --json'))
     .action(async (dir: string, options: { json?: true }) => {
-      if (!existsSync(dir)) throw new BadUsage(`${JSON.stringify(dir)} is not a folder.`)
+      if (!statSync(dir, { throwIfNoEntry: false })?.isDirectory())
+        throw new BadUsage(`${JSON.stringify(dir)} is not a folder.`)
       await using pool = await createModelPool({})
       const results = []
       for await (const result of verifyModels(dir, pool)) {

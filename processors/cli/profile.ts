@@ -4,13 +4,14 @@ import { ms } from '../app/units.ts'
 import { viewProfile } from '../host/profile-view.ts'
 import { planApplication } from '../topology.ts'
 import { CommandFailed, printJson, printLine, printTable } from './output.ts'
-import { type EngineOptions, withEngine, withOpenEngine } from './shared.ts'
+import { type EngineOptions, examples, withEngine, withOpenEngine } from './shared.ts'
 
 export function profileCommand(): Command {
   return withEngine(new Command('profile'))
     .description("show a profile's features with their ages")
     .argument('<key>', 'primary identity, <NAMESPACE>:<id>, such as ECID:123')
     .option('--json', 'print JSON')
+    .addHelpText('after', examples('rtml profile CustomerID:c1', 'rtml profile ECID:123 --json'))
     .action((key: string, options: EngineOptions & { json?: true }) =>
       withOpenEngine(options, async (opened, engine) => {
         const plan = await planApplication(opened.planOptions)

@@ -6,8 +6,8 @@ import type { Engine, NewRecord } from '../engine/ports.ts'
 import { openRawFile, records } from '../host/raw-file.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { planApplication } from '../topology.ts'
-import { BadUsage, note, printJson, printLine, progress } from './output.ts'
-import { type EngineOptions, integerOption, withEngine, withOpenEngine } from './shared.ts'
+import { BadUsage, printJson, printLine, progress } from './output.ts'
+import { type EngineOptions, examples, integerOption, withEngine, withOpenEngine } from './shared.ts'
 
 interface ReplayOptions extends EngineOptions {
   readonly source: string
@@ -30,57 +30,69 @@ export function replayCommand(): Command {
     .option('--from <offset>', 'topic: first offset', integerOption)
     .option('--until <offset>', 'topic: offset after the last one', integerOption)
     .option('--json', 'print JSON')
+    .addHelpText(
+      'after',
+      examples(
+        'rtml replay events.jsonl --source web',
+        'rtml replay events.jsonl.gz --source web --speed 60',
+        'rtml replay topic:raw.web --source web --partition 0 --from 100 --until 200',
+      ),
+    )
     .action((from: string, options: ReplayOptions) =>
-      withOpenEngine(options, async (opened, engine) => {
-        const plan = await planApplication(opened.planOptions)
-        const mapper = plan.mappers.get(options.source)
-        if (!mapper)
-          throw new RtmlError(
-            'CONFIG',
-            `there is no source ${JSON.stringify(options.source)}. Sources: ${[...plan.mappers.keys()].join(', ')}`,
-          )
-        const topic = plan.topics.raw(options.source)
-        await engine.log.ensureTopics([{ topic, partitions: opened.app.partitions, cleanup: 'delete' }])
-        const pace = paceOf(options.speed)
-        const input = from.startsWith('topic:')
-          ? topicRecords(engine, from.slice(6), options)
-          : fileRecords(from, plan.formats.get(options.source) ?? 'json')
-        const bar = progress(sizeOf(from), 'replay')
-        let count = 0
-        let bytes = 0
-        let chunk: NewRecord[] = []
-        const flush = async () => {
-          if (chunk.length > 0) await engine.log.append(chunk)
-          chunk = []
-          bar.update(bytes)
-        }
-        for await (const record of input) {
-          const raw = {
-            key: record.key,
-            value: record.value,
-            headers: record.headers ?? {},
-            timestamp: epochMs(systemClock.now()),
-            place: 'replay',
+      withOpenEngine(
+        options,
+        async (opened, engine) => {
+          const plan = await planApplication(opened.planOptions)
+          const mapper = plan.mappers.get(options.source)
+          if (!mapper)
+            throw new RtmlError(
+              'CONFIG',
+              `there is no source ${JSON.stringify(options.source)}. Sources: ${[...plan.mappers.keys()].join(', ')}`,
+            )
+          const topic = plan.topics.raw(options.source)
+          await engine.log.ensureTopics([{ topic, partitions: opened.app.partitions, cleanup: 'delete' }])
+          const pace = paceOf(options.speed)
+          const input = from.startsWith('topic:')
+            ? topicRecords(engine, from.slice(6), options)
+            : fileRecords(from, plan.formats.get(options.source) ?? 'json')
+          const bar = progress(sizeOf(from), 'replay')
+          let count = 0
+          let bytes = 0
+          let chunk: NewRecord[] = []
+          const flush = async () => {
+            if (chunk.length > 0) await engine.log.append(chunk)
+            chunk = []
+            bar.update(bytes)
           }
-          await mapper.prepare([raw])
-          const event = mapper.map(raw).events[0]
-          const wait = pace && event ? pace(event.ts) : 0
-          if (wait > 0) {
-            await flush()
-            await systemClock.sleep(ms(wait))
+          for await (const record of input) {
+            const raw = {
+              key: record.key,
+              value: record.value,
+              headers: record.headers ?? {},
+              timestamp: epochMs(systemClock.now()),
+              place: 'replay',
+            }
+            await mapper.prepare([raw])
+            const event = mapper.map(raw).events[0]
+            const wait = pace && event ? pace(event.ts) : 0
+            if (wait > 0) {
+              await flush()
+              await systemClock.sleep(ms(wait))
+            }
+            // Without a key of its own a record is keyed by the visitor, so that a visitor's events stay in order.
+            const key = record.key ?? (event ? Buffer.from(event.key) : null)
+            chunk.push({ topic, key, value: record.value, headers: raw.headers })
+            count++
+            bytes += record.value?.length ?? 0
+            if (chunk.length >= CHUNK) await flush()
           }
-          // Without a key of its own a record is keyed by the visitor, so that a visitor's events stay in order.
-          const key = record.key ?? (event ? Buffer.from(event.key) : null)
-          chunk.push({ topic, key, value: record.value, headers: raw.headers })
-          count++
-          bytes += record.value?.length ?? 0
-          if (chunk.length >= CHUNK) await flush()
-        }
-        await flush()
-        bar.stop()
-        if (options.json) printJson({ topic, records: count })
-        else printLine(`${count} records appended to ${topic}`)
-      }),
+          await flush()
+          bar.stop()
+          if (options.json) printJson({ topic, records: count })
+          else printLine(`${count} records appended to ${topic}`)
+        },
+        { create: true },
+      ),
     )
 }
 
@@ -122,10 +134,7 @@ async function* topicRecords(
 
 function sizeOf(path: string): number {
   if (path === '-' || path.startsWith('topic:')) return 0
-  try {
-    return statSync(path).size
-  } catch {
-    note(`rtml: ${path} can't be read`)
-    throw new BadUsage(`${JSON.stringify(path)} is not a file. For a topic write topic:<name>.`)
-  }
+  const found = statSync(path, { throwIfNoEntry: false })
+  if (!found?.isFile()) throw new BadUsage(`${JSON.stringify(path)} is not a file. For a topic write topic:<name>.`)
+  return found.size
 }

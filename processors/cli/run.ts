@@ -1,11 +1,11 @@
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
 import { pino } from 'pino'
 import { createServer, pageFile } from '../edge/server.ts'
 import { overviewOf } from '../host/overview.ts'
 import { PACKAGE_ROOT } from '../host/package-root.ts'
 import { startWorker, type Worker } from '../host/start.ts'
 import { CommandFailed, note } from './output.ts'
-import { type EngineOptions, integerOption, withEngine } from './shared.ts'
+import { type EngineOptions, examples, portOption, withEngine } from './shared.ts'
 
 export interface ListenOptions {
   readonly host: string
@@ -16,8 +16,16 @@ export function runCommand(): Command {
   return withEngine(new Command('run'))
     .description('run the application until it is told to stop (SIGTERM drains and commits first)')
     .option('--host <address>', 'address of health, metrics and page', '127.0.0.1')
-    .option('--port <port>', 'port; 0 takes any free one', integerOption, 8080)
-    .option('--log-level <level>', 'debug, info, warn or error', 'info')
+    .option('--port <port>', 'port; 0 takes any free one', portOption, 8080)
+    .addOption(
+      new Option('--log-level <level>', 'least severity of log lines')
+        .choices(['debug', 'info', 'warn', 'error'])
+        .default('info'),
+    )
+    .addHelpText(
+      'after',
+      examples('rtml run', 'rtml run --app shop/rtml.yaml --data /var/lib/rtml --host 0.0.0.0 --port 8080'),
+    )
     .action(async (options: EngineOptions & ListenOptions & { logLevel: string }) => {
       const logger = pino({ level: options.logLevel, base: null }, pino.destination({ dest: 2, sync: false }))
       await using worker = await startWorker({ file: options.app, env: process.env, logger, dataDir: options.data })
@@ -42,7 +50,17 @@ export async function listen(
     overview: () => overviewOf(worker),
     pageFile: pageFile(PACKAGE_ROOT),
   })
-  const address = await server.listen({ host, port })
+  const address = await server.listen({ host, port }).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'EADDRINUSE')
+      throw new CommandFailed(`port ${port} of ${host} is taken. Choose another with --port, or any free one: --port 0`)
+    if (error.code === 'EADDRNOTAVAIL' || error.code === 'ENOTFOUND')
+      throw new CommandFailed(
+        `${host} is no address of this machine. Choose another with --host, such as 127.0.0.1 or 0.0.0.0`,
+      )
+    if (error.code === 'EACCES')
+      throw new CommandFailed(`port ${port} needs more rights. Choose one above 1023 with --port.`)
+    throw error
+  })
   return { address, [Symbol.asyncDispose]: () => server.close() }
 }
 

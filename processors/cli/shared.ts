@@ -1,9 +1,10 @@
+import { existsSync } from 'node:fs'
 import type { Command } from 'commander'
 import { offset } from '../app/units.ts'
 import type { Engine, TopicPartition } from '../engine/ports.ts'
 import { DEFAULT_FILE, type OpenedApplication, openApplicationFile } from '../host/application-file.ts'
-import { openEngine } from '../host/open-engine.ts'
-import { BadUsage } from './output.ts'
+import { dataDirOf, openEngine } from '../host/open-engine.ts'
+import { BadUsage, CommandFailed } from './output.ts'
 
 export interface AppOptions {
   readonly app: string
@@ -25,15 +26,28 @@ export function withEngine(command: Command): Command {
 
 export const openApp = (options: AppOptions): OpenedApplication => openApplicationFile(options.app, process.env)
 
-/** Opens application and engine for a command, and closes the engine after it. */
+/**
+ * Opens application and engine for a command, and closes the engine after it.
+ * @param open `create`: make the embedded engine's directory when there is none, for a command that writes
+ */
 export async function withOpenEngine<T>(
   options: EngineOptions,
   work: (opened: OpenedApplication, engine: Engine) => Promise<T>,
+  open: { create: boolean } = { create: false },
 ): Promise<T> {
   const opened = openApp(options)
+  const dir = dataDirOf(process.env, options.data)
+  if (dir !== undefined && !open.create && !existsSync(dir)) {
+    throw new CommandFailed(
+      `there is no ${dir} here: the application has not run yet, or with another --data. rtml run makes it.`,
+    )
+  }
   await using engine = await openEngine(process.env, { dataDir: options.data, role: 'look' })
   return await work(opened, engine)
 }
+
+/** Examples at the end of a command's help. */
+export const examples = (...lines: string[]): string => `\nExamples:\n${lines.map((line) => `  ${line}`).join('\n')}`
 
 /** `dlq.raw[3]@918` → its parts. */
 export function parsePlace(text: string): TopicPartition & { offset: ReturnType<typeof offset> } {
@@ -48,4 +62,10 @@ export function integerOption(text: string): number {
   if (!Number.isSafeInteger(value) || value < 0)
     throw new BadUsage(`${JSON.stringify(text)} is not a whole number ≥ 0.`)
   return value
+}
+
+export function portOption(text: string): number {
+  const port = integerOption(text)
+  if (port > 65_535) throw new BadUsage(`${text} is not a port. Ports go from 1 to 65535; 0 takes any free one.`)
+  return port
 }

@@ -7,7 +7,7 @@ import { systemClock } from '../runtime/clock.ts'
 import { createModelPool, createScorer, type ModelScorer } from '../scorer/index.ts'
 import { type Plan, planApplication } from '../topology.ts'
 import { CommandFailed, printJson, printLine } from './output.ts'
-import { type AppOptions, openApp, withApp } from './shared.ts'
+import { type AppOptions, examples, openApp, withApp } from './shared.ts'
 
 type Example = Application['tests'][number]
 
@@ -17,6 +17,7 @@ export function testCommand(): Command {
   return withApp(new Command('test'))
     .description("run the application's own examples: events in → XDM, features, scores out")
     .option('--json', 'print JSON')
+    .addHelpText('after', examples('rtml test', 'rtml test --app shop/rtml.yaml --json'))
     .action(async (options: AppOptions & { json?: true }) => {
       const opened = openApp(options)
       const plan = await planApplication(opened.planOptions)

@@ -1,11 +1,12 @@
 import { Command } from 'commander'
 import { printJson, printTable } from './output.ts'
-import { type EngineOptions, withEngine, withOpenEngine } from './shared.ts'
+import { type EngineOptions, examples, withEngine, withOpenEngine } from './shared.ts'
 
 export function topicsCommand(): Command {
   return withEngine(new Command('topics'))
     .description('list the topics of the log with their bounds')
     .option('--json', 'print JSON')
+    .addHelpText('after', examples('rtml topics', 'KAFKA_BROKERS=localhost:9092 rtml topics --json'))
     .action((options: EngineOptions & { json?: true }) =>
       withOpenEngine(options, async (_opened, engine) => {
         const topics = []

@@ -1,3 +1,4 @@
+import { RtmlError } from '../app/errors.ts'
 import { openEmbedded } from '../engine/embedded/engine.ts'
 import { kafkaConfig } from '../engine/kafka/config.ts'
 import { openKafka } from '../engine/kafka/engine.ts'
@@ -5,14 +6,14 @@ import type { Engine } from '../engine/ports.ts'
 import { systemClock } from '../runtime/clock.ts'
 import type { Env } from './application-file.ts'
 
-export const DEFAULT_DATA_DIR = '.rtml'
+const DEFAULT_DATA_DIR = '.rtml'
 
 /**
  * The engine that the environment chooses: Kafka when KAFKA_BROKERS is set, else the embedded one in `dataDir`.
  * @param options `role`: `look` for commands that only read, so that background work is left to the running service
  * @throws RtmlError CONFIG
  */
-export function openEngine(
+export async function openEngine(
   env: Env,
   options: { dataDir?: string | undefined; role: 'run' | 'look'; onWarning?: (text: string) => void },
 ): Promise<Engine> {
@@ -22,6 +23,24 @@ export function openEngine(
       ...(options.onWarning ? { onWarning: options.onWarning } : {}),
     })
   }
-  const dir = options.dataDir ?? env.RTML_DATA_DIR ?? DEFAULT_DATA_DIR
-  return openEmbedded({ dir, clock: systemClock, upkeep: options.role === 'run' ? 'on' : 'off' })
+  const dir = dataDirOf(env, options.dataDir) ?? DEFAULT_DATA_DIR
+  return openDirectory(dir, options.role)
+}
+
+/** Directory of the embedded engine; undefined when the environment chooses Kafka. */
+export function dataDirOf(env: Env, dataDir: string | undefined): string | undefined {
+  return env.KAFKA_BROKERS ? undefined : (dataDir ?? env.RTML_DATA_DIR ?? DEFAULT_DATA_DIR)
+}
+
+/** @throws RtmlError CONFIG */
+async function openDirectory(dir: string, role: 'run' | 'look'): Promise<Engine> {
+  try {
+    return await openEmbedded({ dir, clock: systemClock, upkeep: role === 'run' ? 'on' : 'off' })
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    throw new RtmlError('CONFIG', `can't be opened as the data directory: ${reason}. Name another with --data.`, {
+      place: dir,
+      cause,
+    })
+  }
 }

@@ -2,22 +2,29 @@ import type { Overview } from '../edge/server.ts'
 import { stageState } from '../edge/server.ts'
 import type { Worker } from './start.ts'
 
-/** Scores of the last events, newest first, for the page. */
+type RecentScore = Overview['scores'][number]
+
+/** The newest score of each of the last profiles, newest first, for the page. */
 export class RecentScores {
-  readonly #scores: Overview['scores'][number][] = []
+  /** By profile and model, in the order of their scores: oldest first. */
+  readonly #scores = new Map<string, RecentScore>()
   readonly #max: number
 
   constructor(max = 12) {
     this.#max = max
   }
 
-  add(score: Overview['scores'][number]): void {
-    this.#scores.unshift(score)
-    if (this.#scores.length > this.#max) this.#scores.pop()
+  add(score: RecentScore): void {
+    const key = `${score.model}\0${score.profile}`
+    this.#scores.delete(key)
+    this.#scores.set(key, score)
+    if (this.#scores.size <= this.#max) return
+    const oldest = this.#scores.keys().next()
+    if (!oldest.done) this.#scores.delete(oldest.value)
   }
 
   list(): Overview['scores'] {
-    return [...this.#scores]
+    return [...this.#scores.values()].reverse()
   }
 }
 

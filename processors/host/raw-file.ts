@@ -1,7 +1,8 @@
 import { createReadStream } from 'node:fs'
 import { createInterface } from 'node:readline'
-import type { Readable } from 'node:stream'
+import { pipeline, type Readable } from 'node:stream'
 import { createGunzip } from 'node:zlib'
+import { RtmlError } from '../app/errors.ts'
 
 export interface FileRecord {
   readonly value: Buffer
@@ -16,19 +17,32 @@ const CSV_ROWS = 500
 export function openRawFile(path: string): Readable {
   if (path === '-') return process.stdin
   const file = createReadStream(path)
-  return path.endsWith('.gz') ? file.pipe(createGunzip()) : file
+  if (!path.endsWith('.gz')) return file
+  // Not pipe: an error of the file must end the reader too.
+  return pipeline(file, createGunzip(), () => {})
 }
 
 /**
  * Cuts a stream of text into raw records. JSON: a value a line, or values that span lines (pretty-printed). CSV and TSV:
  * blocks of rows, each behind the header line. Everything else: a line is a record. A broken JSON value ends where a
  * line begins a new object, so that it doesn't swallow what follows; it is passed on as it is, for the mapper to reject.
+ * @throws RtmlError DECODE when the stream breaks
  */
 export async function* records(stream: Readable, name: string, format: string): AsyncGenerator<FileRecord> {
-  const lines = createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY })
+  const lines = linesOf(stream, name)
   if (format === 'csv' || format === 'tsv') yield* rows(lines, name)
   else if (format === 'snowplow-tsv') yield* singleLines(lines, name)
   else yield* jsonValues(lines, name)
+}
+
+/** @throws RtmlError DECODE when the stream breaks, such as a damaged .gz */
+async function* linesOf(stream: Readable, name: string): AsyncGenerator<string> {
+  try {
+    yield* createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY })
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    throw new RtmlError('DECODE', `can't be read to its end: ${reason}`, { place: name, cause })
+  }
 }
 
 async function* singleLines(lines: AsyncIterable<string>, name: string): AsyncGenerator<FileRecord> {

@@ -286,7 +286,7 @@ const truncated = (shard: Shard, position: Offset, bounds: PartitionBounds) =>
   new RtmlError(
     'LOG_TRUNCATED',
     `position ${position} is below the log's start ${bounds.start}; ${bounds.start - position} events were deleted by retention before they were read. ` +
-      `Run: rtml rebuild --shard ${shard.partition} --accept-loss, or restore the topic.`,
+      `Restore the topic, or go on without them: rtml accept-loss --stage ${stageOf(shard)} --partition ${shard.partition}`,
     { place: `${shard.topic}[${shard.partition}]` },
   )
 
@@ -294,6 +294,9 @@ const beyondEnd = (shard: Shard, position: Offset, bounds: PartitionBounds) =>
   new RtmlError(
     'LOG_TRUNCATED',
     `position ${position} is past the log's end ${bounds.end}: the topic was re-created or lost its tail. ` +
-      `Run: rtml rebuild --shard ${shard.partition} --accept-loss, or restore the topic.`,
+      'Restore the topic, or give the application a new name: it then starts from the first event that the log has.',
     { place: `${shard.topic}[${shard.partition}]` },
   )
+
+/** A group is `<prefix><app>.<stage>`. */
+const stageOf = ({ group }: Shard) => /(?:map\.[^.]+|entity\.[^.]+|[^.]+)$/.exec(group)?.[0] ?? group
