@@ -81,6 +81,42 @@ describe.skipIf(localProcessesUnavailable())('a broker that fails', { timeout: 1
     },
   )
 
+  it('calls partitions lost when the broker was away for longer than the session, and takes them again', async () => {
+    const { topic, group, at } = await setUp()
+    const env = { ...NOWHERE, KAFKA_BROKERS: kafka.brokers, KAFKA_REQUEST_TIMEOUT_MS: '1000' }
+    const session = { KAFKA_SESSION_TIMEOUT_MS: '1500', KAFKA_HEARTBEAT_MS: '200' }
+    await using short = await openKafka(kafkaConfig({ ...env, ...session }))
+    const member = new Member('one')
+    const story: string[] = []
+    let delivered = 0
+    member.onDeliver = async (run) => {
+      delivered = run.to
+    }
+    member.onAssigned = () => {
+      story.push('given')
+    }
+    member.onRevoked = async (_, { lost }) => {
+      story.push(lost ? 'lost' : 'revoked')
+    }
+    const subscription = await join(short.log, group, topic, member, () => delivered)
+    await short.log.append(numbers(topic, 0, 10))
+    await eventually('the first records are delivered', patience, () => member.records().length === 10)
+    kafka.freeze()
+    await eventually('the partition counts as lost', patience, () => story.includes('lost'))
+    kafka.thaw()
+    await eventually('it is given again', patience, () => story.at(-1) === 'given' && story.length === 3)
+    await eventually('appends work again', patience, () =>
+      short.log.append(numbers(topic, 10, 20)).then(
+        () => true,
+        () => false,
+      ),
+    )
+    await eventually('the rest is delivered', patience, () => member.records().at(-1)?.value?.toString() === '19')
+    await subscription.close()
+    expect(story).toEqual(['given', 'lost', 'given', 'revoked'])
+    expectChain(member.runs, at, 0)
+  })
+
   it('fails when retention has deleted what a group was about to read', async () => {
     const { topic, group, at } = await setUp()
     const big = (value: number): NewRecord => ({ topic, key: null, value: Buffer.alloc(100_000, value), partition: 0 })
