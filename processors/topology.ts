@@ -14,9 +14,10 @@ import { type Clock, ms, type Random } from './app/units.ts'
 import type { Engine, TopicSpec } from './engine/ports.ts'
 import { createExpressions, type Expressions } from './expressions/index.ts'
 import { createFeatureSet } from './features/index.ts'
-import type { FeatureSet } from './features/types.ts'
+import type { FeatureSet, Lookups } from './features/types.ts'
 import { createMapper, loadMapping, type Mapper, type ReadFile } from './mapper/index.ts'
 import { SCORES_SCHEMA, scoresSubject } from './outputs/index.ts'
+import type { KeyedStage } from './runtime/repair/keyed-stage.ts'
 import type { ShardContext, ShardOptions } from './runtime/context.ts'
 import { Layouts } from './runtime/layouts.ts'
 import { LookupTables } from './runtime/lookup-tables.ts'
@@ -25,11 +26,11 @@ import { Service } from './runtime/service.ts'
 import type { Stage } from './runtime/stage.ts'
 import { EntityReader } from './runtime/stages/entity-reader.ts'
 import { entityStage } from './runtime/stages/entity-stage.ts'
-import { mappedSource, xdmSource } from './runtime/stages/event-source.ts'
+import { type EventSource, mappedSource, xdmSource } from './runtime/stages/event-source.ts'
 import { mapStage } from './runtime/stages/map-stage.ts'
 import { profileStage } from './runtime/stages/profile-stage.ts'
 import { PSEUDONYM_BYTES } from './runtime/stages/profile-state.ts'
-import type { Logger, Metrics } from './runtime/telemetry.ts'
+import { type Logger, type Metrics, silentMetrics } from './runtime/telemetry.ts'
 import {
   createModelPool,
   createScorer,
@@ -243,36 +244,8 @@ export async function runPlan(plan: Plan, options: RunPlanOptions): Promise<Runn
       )
     }
   }
-  stages.push(
-    erase(
-      profileStage({
-        app,
-        topics,
-        topic: fused === undefined ? topics.events : topics.raw(fused),
-        fused,
-        events: fused === undefined ? xdmEvents : mapped(fused),
-        schema,
-        schemaIds,
-        featureSet,
-        scorer,
-        scoreOutputs: plan.models.flatMap((model) =>
-          Object.keys(model.outputs).map((output) => ({ model: model.name, output })),
-        ),
-        entities,
-        layouts: layouts.get('profile')!,
-        lookups,
-        clock,
-        metrics,
-        pseudonymKey: options.env('RTML_PSEUDONYM_KEY') ?? app.name,
-      }),
-    ),
-  )
-  for (const kernel of featureSet.entities.values()) {
-    if (kernel.entity !== 'profile')
-      stages.push(
-        erase(entityStage({ app, topics, kernel, events: xdmEvents, layouts: layouts.get(kernel.entity)!, metrics })),
-      )
-  }
+  const keyed = keyedStages(plan, { ...options, featureSet, schemaIds, xdmEvents, scorer, entities, layouts, lookups })
+  stages.push(...keyed.map(({ stage }) => stage))
 
   await wait(() => checkPartitions(engine, stages))
   const service = new Service(context, stages)
@@ -280,6 +253,99 @@ export async function runPlan(plan: Plan, options: RunPlanOptions): Promise<Runn
   await service.open()
   const rest = cleanUp.move()
   return { plan, engine, service, scorer, context, entities, lookups, [Symbol.asyncDispose]: () => rest.disposeAsync() }
+}
+
+/** What keyed stages are made of, besides the plan. */
+interface StageParts {
+  /** The plan's, or one that keeps only some features. */
+  readonly featureSet: FeatureSet
+  readonly schemaIds: { readonly events: number; readonly scores: number }
+  readonly xdmEvents: EventSource
+  readonly scorer: ModelScorer | undefined
+  readonly entities: EntityReader
+  readonly layouts: ReadonlyMap<string, Layouts>
+  readonly lookups: Lookups
+  readonly clock: Clock
+  readonly metrics: Metrics
+  readonly env: (name: string) => string | undefined
+}
+
+/** The stages that keep states: profile first, then the other entities. */
+function keyedStages(plan: Plan, parts: StageParts): KeyedStage[] {
+  const { app, topics, schema } = plan
+  const { featureSet, metrics, layouts, xdmEvents } = parts
+  const fused = fusedSource(app)
+  return [...featureSet.entities.values()].map((kernel): KeyedStage => {
+    if (kernel.entity !== 'profile') {
+      const stage = entityStage({
+        app,
+        topics,
+        kernel,
+        events: xdmEvents,
+        layouts: layouts.get(kernel.entity)!,
+        metrics,
+      })
+      return { stage: erase(stage), kernel, skipBytes: 0 }
+    }
+    const stage = profileStage({
+      app,
+      topics,
+      topic: fused === undefined ? topics.events : topics.raw(fused),
+      fused,
+      events: fused === undefined ? xdmEvents : mappedSource(plan.mappers.get(fused)!, metrics),
+      schema,
+      schemaIds: parts.schemaIds,
+      featureSet,
+      scorer: parts.scorer,
+      scoreOutputs: plan.models.flatMap((model) =>
+        Object.keys(model.outputs).map((output) => ({ model: model.name, output })),
+      ),
+      entities: parts.entities,
+      layouts: layouts.get('profile')!,
+      lookups: parts.lookups,
+      clock: parts.clock,
+      metrics,
+      pseudonymKey: parts.env('RTML_PSEUDONYM_KEY') ?? app.name,
+    })
+    return { stage: erase(stage), kernel, skipBytes: PSEUDONYM_BYTES }
+  })
+}
+
+/** Schema ids of stages that write nothing: no record has them, so every record's own schema is asked for. */
+const NO_SCHEMAS = { events: -1, scores: -1 }
+
+/**
+ * The stages that keep states, for computing states again from the log: the same code, without anything to score with.
+ * They write nothing, so they may be made beside a running application.
+ * @param options `featureSet`: one that keeps only some features of the plan's
+ */
+export function replayStages(
+  plan: Plan,
+  options: {
+    readonly engine: Engine
+    readonly clock: Clock
+    readonly env: (name: string) => string | undefined
+    readonly featureSet?: FeatureSet
+  },
+): KeyedStage[] {
+  const { engine, clock } = options
+  const { app, topics } = plan
+  const featureSet = options.featureSet ?? plan.featureSet
+  const layouts = layoutsOf(app, featureSet, engine)
+  const schemaById = (id: number) => engine.registry.schema(id)
+  return keyedStages(plan, {
+    featureSet,
+    schemaIds: NO_SCHEMAS,
+    xdmEvents: xdmSource(plan.schema, NO_SCHEMAS.events, schemaById),
+    scorer: undefined,
+    // Other entities are read for vectors only, and a replay computes none.
+    entities: new EntityReader({ app, topics, featureSet, store: engine.store, clock, layouts, partitions: () => 1 }),
+    layouts,
+    lookups: { get: () => undefined },
+    clock,
+    metrics: silentMetrics,
+    env: options.env,
+  })
 }
 
 /** Stages of different state types stand in one list; each is only ever used with what it made itself. */

@@ -102,6 +102,14 @@ const stateKey = (shard: Shard, key: string) => Buffer.from(`${shard.group}|${sh
 const layoutKey = (shard: Shard, id: number | '') => Buffer.from(`${shard.group}|${shard.partition}|l|${id}`)
 const markKey = (shard: Shard) => Buffer.from(`${shard.group}|${shard.partition}|m`)
 
+/** Makes a shard's snapshot count as absent: the next owner writes all states anew. */
+export const forgottenMark = (topic: string, shard: Shard): NewRecord => ({
+  topic,
+  partition: shard.partition,
+  key: markKey(shard),
+  value: null,
+})
+
 /** Finds the newest mark of the shard. Reads the partition of the snapshot topic once. */
 export async function findSnapshot(
   log: Log,
@@ -114,7 +122,11 @@ export async function findSnapshot(
   const layouts = new Map<string, LayoutDescriptor>()
   let newest: SnapshotMark | undefined
   for await (const { record, until } of records(log, topic, shard, undefined, signal)) {
-    if (!record.key || !record.value) continue
+    if (!record.key) continue
+    if (!record.value) {
+      if (record.key.equals(mark)) newest = undefined
+      continue
+    }
     if (record.key.equals(mark)) {
       const { position } = JSON.parse(record.value.toString()) as { position: number }
       newest = { position: offset(position), until, layouts: [] }
