@@ -88,9 +88,9 @@ export const MUTANTS: readonly Mutant[] = [
     patches: [
       {
         file: 'runtime/take-over.ts',
-        find: 'const publisher = await context.log.publisher(publisherId(shard))\n  try {\n    const committed = await context.log.committed(shard.group, shard)\n    const bounds',
+        find: 'const { epoch, position: found } = await context.store.own(shard)\n  const publisher = await context.log.publisher(publisherId(shard))\n  try {\n    const committed = await context.log.committed(shard.group, shard)',
         replace:
-          'const committed = await context.log.committed(shard.group, shard)\n  const publisher = await context.log.publisher(publisherId(shard))\n  try {\n    const bounds',
+          'const { epoch, position: found } = await context.store.own(shard)\n  const committed = await context.log.committed(shard.group, shard)\n  const publisher = await context.log.publisher(publisherId(shard))\n  try {',
       },
     ],
   },

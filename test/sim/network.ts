@@ -53,8 +53,12 @@ export class Network {
         )
       if (!process.isAlive) return
       if (this.#dice.chance(this.weather.lostRequest)) return unheard(TIMEOUT_MS)
-      this.#scheduler.after(this.#delay(), () => {
-        if ((this.#downUntil.get(service) ?? 0) > this.#scheduler.now) return unheard(TIMEOUT_MS)
+      const delayMs = this.#delay()
+      // The caller has given up by then, and the request takes effect all the same.
+      const isLate = delayMs > TIMEOUT_MS
+      if (isLate) unheard(TIMEOUT_MS)
+      this.#scheduler.after(delayMs, () => {
+        if ((this.#downUntil.get(service) ?? 0) > this.#scheduler.now) return isLate || unheard(TIMEOUT_MS)
         let answer: () => void
         try {
           const value = effect()
@@ -64,6 +68,7 @@ export class Network {
           this.#history.note(process.name, service, what, error)
           answer = () => reject(error)
         }
+        if (isLate) return
         if (this.#dice.chance(this.weather.lostReply)) return unheard(TIMEOUT_MS)
         this.#scheduler.after(this.#delay(), () => process.hear(answer))
       })

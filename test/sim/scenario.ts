@@ -27,6 +27,7 @@ export interface Settings {
   readonly lostRequest: number
   readonly lostReply: number
   readonly slow: number
+  readonly slowMs: number
   readonly failingModels: number
   readonly slowModels: number
   /** Planned hand-overs only: then nothing may be left over for the next owner. */
@@ -50,6 +51,7 @@ export const FAULTS = [
   'upgrade',
   'downgrade',
   'shake',
+  'expel',
   'failover',
   'wipe',
   'lose-outbox',
@@ -104,6 +106,7 @@ export function scenarioOf(seed: number): Scenario {
     lostRequest: !isCalm && dice.chance(0.4) ? 0.02 : 0,
     lostReply: !isCalm && dice.chance(0.4) ? 0.02 : 0,
     slow: isCalm ? 0 : dice.pick([0, 0.02, 0.1]),
+    slowMs: dice.pick([100, 400, 5_000]),
     failingModels: !isCalm && dice.chance(0.3) ? 0.1 : 0,
     slowModels: !isCalm && dice.chance(0.4) ? 0.1 : 0,
     isCalm,

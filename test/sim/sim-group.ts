@@ -16,6 +16,13 @@ interface Member {
   hasLeft: boolean
 }
 
+interface Group {
+  readonly topic: string
+  members: Member[]
+  isRebalancing: boolean
+  isDirty: boolean
+}
+
 export interface GroupSettings {
   readonly sessionMs: number
   readonly rebalanceMs: number
@@ -37,7 +44,7 @@ export class SimGroups {
   readonly #log: SimLog
   readonly #dice: Dice
   readonly #settings: GroupSettings
-  readonly #groups = new Map<string, { topic: string; members: Member[]; isRebalancing: boolean; isDirty: boolean }>()
+  readonly #groups = new Map<string, Group>()
 
   constructor(scheduler: Scheduler, log: SimLog, dice: Dice, settings: GroupSettings) {
     this.#scheduler = scheduler
@@ -51,15 +58,13 @@ export class SimGroups {
     return async (group: string, topics: readonly string[], subscriber: Subscriber): Promise<Subscription> => {
       const topic = topics[0]!
       const member: Member = { process, subscriber, owned: [], tokens: new Map(), hasLeft: false }
-      const state = this.#groups.get(group) ?? { topic, members: [], isRebalancing: false, isDirty: false }
+      const state: Group = this.#groups.get(group) ?? { topic, members: [], isRebalancing: false, isDirty: false }
       this.#groups.set(group, state)
       state.members.push(member)
       this.#rebalance(group)
       return {
-        start: (source, position) =>
-          network.call(process, 'log', `start ${group}[${source.partition}]@${position}`, () =>
-            this.#deliver(network, member, source, position),
-          ),
+        // A seek of the client's own: nothing is sent for it.
+        start: async (source, position) => this.#deliver(network, member, source, position),
         close: async () => {
           const owned = member.owned
           member.owned = []
@@ -74,6 +79,14 @@ export class SimGroups {
   /** An operator's or a broker's rebalance, without any change of members. */
   shake(group: string): void {
     this.#rebalance(group)
+  }
+
+  /** Throws a member out that is well but wasn't heard of in time: it learns of it at once, and comes again. */
+  expel(process: SimProcess): void {
+    for (const [group, state] of this.#groups) {
+      const member = state.members.find((it) => it.process === process)
+      if (member) this.#comeAgain(group, state, member)
+    }
   }
 
   names(): string[] {
@@ -131,19 +144,8 @@ export class SimGroups {
     const state = this.#groups.get(group)!
     for (const member of state.members) {
       if (isPresent(member)) continue
-      const owned = member.owned
-      member.owned = []
-      // It learns of its expulsion when it next speaks to the coordinator, and then joins again.
-      this.#scheduler.after(HEARTBEAT_MS, () =>
-        member.process.hear(() => {
-          if (member.hasLeft) return
-          member.tokens.clear()
-          void member.subscriber.revoked(owned, { lost: true }).then(() => {
-            state.members.push(member)
-            this.#rebalance(group)
-          })
-        }),
-      )
+      // It learns of its expulsion when it next speaks to the coordinator.
+      this.#comeAgain(group, state, member)
     }
     state.members = state.members.filter(isPresent)
     for (const [member, given] of this.#assignment(state.topic, state.members)) {
@@ -157,6 +159,23 @@ export class SimGroups {
       state.isDirty = false
       this.#rebalance(group)
     }
+  }
+
+  #comeAgain(group: string, state: Group, member: Member): void {
+    const owned = member.owned
+    member.owned = []
+    state.members = state.members.filter((it) => it !== member)
+    this.#rebalance(group)
+    this.#scheduler.after(this.#dice.between(1, HEARTBEAT_MS), () =>
+      member.process.hear(() => {
+        if (member.hasLeft) return
+        member.tokens.clear()
+        void member.subscriber.revoked(owned, { lost: true }).then(() => {
+          state.members.push(member)
+          this.#rebalance(group)
+        })
+      }),
+    )
   }
 
   /** Partitions in turn; with few changes of members most stay where they are. */
@@ -198,12 +217,16 @@ export class SimGroups {
     let before = from
     while (isCurrent()) {
       let run: Awaited<ReturnType<SimLog['fetch']>>
-      const at = this.#dice.chance(this.#settings.redelivery) ? before : position
+      const isAgain =
+        this.#dice.chance(this.#settings.redelivery) &&
+        before >= this.#log.partitions(source.topic)[source.partition]!.start
+      const at = isAgain ? before : position
       try {
         run = await network.call(member.process, 'log', `fetch ${source.topic}[${source.partition}]@${at}`, () =>
           this.#log.fetch(source, at, undefined),
         )
       } catch (error) {
+        if (!isCurrent()) return
         if (error instanceof RtmlError && error.isTransient) continue
         member.subscriber.failed(error as Error)
         return

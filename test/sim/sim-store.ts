@@ -86,12 +86,13 @@ export class SimStore {
 
   apply(shard: Shard, caller: Epoch, batch: ApplyBatch): Applied {
     const state = this.shard(shard)
-    if (this.#guards.epochCheck && state.epoch !== caller) return { kind: 'fenced', epoch: state.epoch }
+    if (this.#isFenced(state, caller)) return { kind: 'fenced', epoch: state.epoch }
     if (this.#guards.positionCheck) {
       if (state.position === undefined) return { kind: 'gap', position: undefined }
       if (state.position > batch.from) return { kind: 'duplicate', position: state.position }
       if (state.position < batch.from) return { kind: 'gap', position: state.position }
     }
+    this.#wrote(shard, state, caller)
     const states = new Map(state.states)
     for (const [key, packed] of batch.states) {
       if (packed) states.set(key, packed)
@@ -107,13 +108,14 @@ export class SimStore {
 
   trim(shard: Shard, caller: Epoch, upTo: Offset): void {
     const state = this.shard(shard)
-    if (state.epoch !== caller) return
+    if (this.#isFenced(state, caller)) return
     this.#set(shard, { ...state, outbox: state.outbox.filter(({ to }) => to > upTo) })
   }
 
   begin(shard: Shard, caller: Epoch): boolean {
     const state = this.shard(shard)
-    if (state.epoch !== caller) return false
+    if (this.#isFenced(state, caller)) return false
+    this.#wrote(shard, state, caller)
     this.#set(shard, { ...EMPTY, epoch: state.epoch, restored: 0 })
     return true
   }
@@ -127,10 +129,20 @@ export class SimStore {
     position: Offset | undefined,
   ): boolean {
     const { restored, ...state } = this.shard(shard)
-    if (state.epoch !== caller || restored !== nth) return false
+    if (this.#isFenced(state, caller) || restored !== nth) return false
     const filled = { ...state, position, states: new Map([...state.states, ...states]) }
     this.#set(shard, position === undefined ? { ...filled, restored: nth + 1 } : filled)
     return true
+  }
+
+  #isFenced(state: ShardState, caller: Epoch): boolean {
+    return this.#guards.epochCheck && state.epoch !== caller
+  }
+
+  /** Who once wrote under a higher epoch is never followed by one of a lower. */
+  #wrote(shard: Shard, state: ShardState, caller: Epoch): void {
+    if (caller < state.epoch)
+      this.violations.push(`${idOf(shard)} took a write of epoch ${caller} although ${state.epoch} owns it`)
   }
 
   note(name: string): Buffer | undefined {

@@ -12,47 +12,37 @@ export type KernelChange = (kernel: EntityKernel) => Pick<EntityKernel, 'update'
 export function planOfProcess(plan: Plan, change?: KernelChange): Plan {
   const entities = new Map<string, EntityKernel>()
   for (const [name, kernel] of plan.featureSet.entities) entities.set(name, kernelOfProcess(kernel, change?.(kernel)))
-  // The methods of a feature set use its private parts: they must be called on the set itself.
-  const { featureSet: set } = plan
-  const featureSet: FeatureSet = {
-    version: set.version,
-    columns: set.columns,
-    floatCount: set.floatCount,
-    stringCount: set.stringCount,
-    entities,
-    resolve: (name) => set.resolve(name),
-    newVector: () => set.newVector(),
-    vector: (inputs, into) => set.vector(inputs, into),
-    ages: (inputs) => set.ages(inputs),
-  }
-  return { ...plan, featureSet }
+  return { ...plan, featureSet: around<FeatureSet>(plan.featureSet, { entities }) }
 }
 
 export const isPoison = (entity: string, id: string): boolean =>
   id.startsWith(entity === 'profile' ? 'poison-' : `${entity}-poison-`)
 
-function kernelOfProcess(kernel: EntityKernel, changed?: Pick<EntityKernel, 'update'>): EntityKernel {
+function kernelOfProcess(kernel: EntityKernel, changed: Pick<EntityKernel, 'update'> = kernel): EntityKernel {
   const known = new Set([kernel.layout.id])
-  const update = changed ?? kernel
-  return {
-    entity: kernel.entity,
-    layout: kernel.layout,
+  return around<EntityKernel>(kernel, {
     addLayout(descriptor) {
       known.add(descriptor.id)
       kernel.addLayout(descriptor)
     },
-    keys: (event) => kernel.keys(event),
-    empty: () => kernel.empty(),
     decode(packed): KeyState {
       const id = packed.readUInt32LE(0)
       if (!known.has(id)) throw new Error(`the packed state has layout ${id}, which is unknown here`)
       return kernel.decode(packed)
     },
-    encode: (state) => kernel.encode(state),
     update(state, event) {
       if (isPoison(kernel.entity, event.id)) throw new Error('a defect of the kernel')
-      return update.update(state, event)
+      return changed.update(state, event)
     },
-    isExpired: (state, at) => kernel.isExpired(state, at),
+  })
+}
+
+/** An object with some members replaced. Methods of the original use its private parts, so they stay bound to it. */
+function around<T extends object>(original: T, replaced: Partial<T>): T {
+  const made: Record<string, unknown> = { ...original }
+  for (const name of Object.getOwnPropertyNames(Object.getPrototypeOf(original))) {
+    const member = original[name as keyof T]
+    if (typeof member === 'function' && name !== 'constructor') made[name] = member.bind(original)
   }
+  return { ...made, ...replaced } as T
 }

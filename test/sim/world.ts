@@ -84,13 +84,8 @@ class World {
     this.#guards = guards
     this.#dice = new Dice(seeded(seed ^ 0x5eed_5eed))
     this.#history = new History(this.#scheduler, { isVerbose })
-    const { lostRequest, lostReply, slow } = settings
-    this.#network = new Network(
-      this.#scheduler,
-      this.#dice,
-      { lostRequest, lostReply, slow, slowMs: 400 },
-      this.#history,
-    )
+    const { lostRequest, lostReply, slow, slowMs } = settings
+    this.#network = new Network(this.#scheduler, this.#dice, { lostRequest, lostReply, slow, slowMs }, this.#history)
     this.#store = new SimStore(this.#scheduler, guards.store)
     this.#log = new SimLog(this.#scheduler, this.#dice, guards.log)
     this.#groups = new SimGroups(this.#scheduler, this.#log, this.#dice, settings)
@@ -288,6 +283,8 @@ class World {
       case 'shake':
         for (const group of this.#groups.names()) this.#groups.shake(group)
         return
+      case 'expel':
+        return worker && this.#groups.expel(worker.process)
       case 'failover':
         return this.#store.failOver(whom * FAILOVER_LAG_MS)
       case 'wipe':
@@ -347,6 +344,8 @@ class World {
   async #retain(whom: number, isCareless: boolean): Promise<void> {
     const shard = this.#shardOf(whom)
     const { start, end } = this.#log.partitions(shard.topic)[shard.partition]!
+    // What was deleted before the application first came is nobody's loss: nothing says that it ever was there.
+    if (this.#log.committed(shard.group, shard) === undefined) return
     const needed = await this.#neededFrom(shard)
     const upTo = isCareless ? Math.round(start + (end - start) * this.#dice.random()) : needed
     if (upTo <= start) return
@@ -357,8 +356,7 @@ class World {
 
   /** First position that some recovery might read: that of the newest snapshot, or of the commit where there is no state. */
   async #neededFrom(shard: Shard): Promise<number> {
-    const committed = this.#log.committed(shard.group, shard)
-    if (committed === undefined) return 0
+    const committed = this.#log.committed(shard.group, shard)!
     const { app, topics } = this.#plan
     if (shard.group === groupOf(app, 'map.web')) return committed
     const port = {
