@@ -1,0 +1,26 @@
+/** What a caller may be allowed to do. A route names one; a route without one doesn't start. */
+export const SCOPES = {
+  collect: 'send events: /collect and /ee/…/collect',
+  interact: 'send an event and get decisions: /ee/…/interact',
+  predict: 'ask for scores',
+  'services:read': 'list services and models',
+  'profiles:read': 'read profiles, why a score is what it is, and exports',
+  'topology:read': 'figures of topics and stages, the local page',
+  'dead-letters:read': 'read dead letters, original bytes included',
+  'metrics:read': 'Prometheus metrics',
+} as const
+
+export type Scope = keyof typeof SCOPES
+
+export const isScope = (text: string): text is Scope => Object.hasOwn(SCOPES, text)
+
+/** `public`: health only; everybody may. */
+export type RouteScope = Scope | 'public'
+
+export interface Principal {
+  /** For logs and rate limits: never the credential. */
+  readonly id: string
+  readonly scopes: ReadonlySet<Scope>
+  /** Requests a second; absent: the default. */
+  readonly rate?: number
+}

@@ -1,0 +1,107 @@
+/** The edge of a running application: what the routes work with. */
+import { type Application, mappingSchema } from '../app/schema.ts'
+import { type Clock, ms } from '../app/units.ts'
+import type { Engine } from '../engine/ports.ts'
+import { createMapper, type Mapper } from '../mapper/index.ts'
+import type { ModelScorer } from '../scorer/index.ts'
+import type { Plan, RunningApplication } from '../topology.ts'
+import { Datastreams } from './datastreams.ts'
+import { Evaluator } from './evaluator.ts'
+import { INTAKE_LIMITS, Intake, type IntakeLimits } from './intake.ts'
+import { Overlay } from './overlay.ts'
+import { ProfileReader, profileTopic } from './profile-reader.ts'
+import type { Decisions } from './types.ts'
+
+export interface EdgeOptions {
+  readonly running: Pick<
+    RunningApplication,
+    'plan' | 'engine' | 'scorer' | 'entities' | 'lookups' | 'service' | 'context'
+  >
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** None: decisions are empty. */
+  readonly decisions?: Decisions
+  /** Name of the region that answers carry as location hint. */
+  readonly region?: string | undefined
+  readonly intake?: IntakeLimits
+}
+
+const OVERLAY = { maxProfiles: 50_000, maxEventsPerProfile: 16, maxAgeMs: 30_000 }
+
+export class Edge implements AsyncDisposable {
+  readonly plan: Plan
+  readonly engine: Engine
+  readonly scorer: ModelScorer | undefined
+  readonly service: RunningApplication['service']
+  readonly clock: Clock
+  readonly reader: ProfileReader
+  readonly overlay: Overlay
+  readonly evaluator: Evaluator
+  readonly intake: Intake
+  readonly datastreams: Datastreams
+  /** XDM that a caller gives, as it would stand in `xdm.events`: identities, consent and privacy as in every mapping. */
+  readonly xdm: Mapper
+  readonly decisions: Decisions | undefined
+  readonly region: string | undefined
+  readonly env: EdgeOptions['env']
+
+  private constructor(options: EdgeOptions, partitions: number) {
+    const { plan, engine, scorer, entities, lookups, service, context } = options.running
+    const { clock } = context
+    this.plan = plan
+    this.engine = engine
+    this.scorer = scorer
+    this.service = service
+    this.clock = clock
+    this.env = options.env
+    this.decisions = options.decisions
+    this.region = options.region
+    const { ids } = plan.app.events.dedup
+    this.overlay = new Overlay({ ...OVERLAY, maxEventsPerProfile: Math.min(OVERLAY.maxEventsPerProfile, ids) })
+    this.reader = new ProfileReader({ plan, store: engine.store, overlay: this.overlay, clock, partitions })
+    this.evaluator = new Evaluator({
+      featureSet: plan.featureSet,
+      reader: this.reader,
+      entities,
+      lookups,
+      scorer,
+      clock,
+    })
+    this.intake = new Intake(engine.log, clock, options.intake ?? INTAKE_LIMITS)
+    this.datastreams = new Datastreams(plan, clock)
+    this.xdm = xdmMapper(plan, options.env)
+  }
+
+  /** @throws RtmlError LOG_DOWN; CONFIG for a datastream whose source can't take XDM */
+  static async open(options: EdgeOptions): Promise<Edge> {
+    const { plan, engine } = options.running
+    const partitions = (await engine.log.bounds(profileTopic(plan))).length
+    return new Edge(options, partitions)
+  }
+
+  get app(): Application {
+    return this.plan.app
+  }
+
+  /** Names of the services that models serve, in the order of the application file. */
+  services(): string[] {
+    return [...new Set(this.plan.models.map(({ service }) => service))]
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.intake[Symbol.asyncDispose]()
+  }
+}
+
+const AS_IT_IS = mappingSchema.parse({ mapping: 'edge', fields: { '*': 'record', timestamp: 'record.timestamp' } })
+
+function xdmMapper(plan: Plan, env: EdgeOptions['env']): Mapper {
+  return createMapper({
+    name: 'edge',
+    source: { mapping: AS_IT_IS, keyedBy: 'source', maxFutureSkew: ms(600_000) },
+    mapping: AS_IT_IS,
+    app: plan.app,
+    schema: plan.schema,
+    expressions: plan.expressions,
+    secrets: (name) => env[name],
+  })
+}

@@ -1,0 +1,371 @@
+/**
+ * The Edge Network's shapes: interact and collect, for server API (v2) and Web SDK (v1), with or without a location hint.
+ * Sources: Experience Platform documentation, server-api/*; adobe/alloy, packages/core/src.
+ */
+import { randomUUID } from 'node:crypto'
+import type { FastifyRequest } from 'fastify'
+import type { Rejection } from '../../app/errors.ts'
+import type { Identity, XdmEvent } from '../../app/event.ts'
+import type { Headers } from '../../engine/ports.ts'
+import type { Datastream, IncomingEvent, Taken } from '../datastreams.ts'
+import { cookieName, ecidOfCookie, ecidOfFpid, IDENTITY_MAX_AGE_S, identityCookie, newEcid } from '../ecid.ts'
+import type { Edge } from '../edge.ts'
+import type { Evaluation } from '../evaluator.ts'
+import { IntakeFull, type Ticket } from '../intake.ts'
+import { Problem, type ProblemBody, problemBody } from '../problem.ts'
+import { recordHeaders } from '../record-headers.ts'
+import {
+  acceptedAnswer,
+  collectManyBody,
+  type EdgeBody,
+  handleAnswer,
+  interactManyBody,
+  interactOneBody,
+  serverQuery,
+  webQuery,
+} from '../schemas.ts'
+import { within } from '../within.ts'
+import { modelScore, WARNINGS } from './predict.ts'
+import { answers, inputOf, type RouteContext } from './route.ts'
+
+/** 64 KB a request: the published limit. */
+const BODY_BYTES = 65_536
+/** How long a collect waits for the log. */
+const COLLECT_WAIT_MS = 5_000
+const HINT_TTL_S = 1_800
+
+interface EdgeQuery {
+  readonly dataStreamId?: string
+  readonly configId?: string
+  readonly requestId?: string
+  readonly silent?: 'true' | 'false'
+}
+
+type EdgeRequest = FastifyRequest<{ Querystring: EdgeQuery; Body: EdgeBody & { event?: IncomingEvent } }>
+
+interface Handle {
+  readonly type: string
+  readonly payload: readonly unknown[]
+  readonly eventIndex?: number
+}
+
+export function experienceEdgeRoutes({ server, edge }: RouteContext): void {
+  const hints = ['', '/:locationHint']
+  const hintParams = {
+    type: 'object',
+    properties: { locationHint: { type: 'string', pattern: '^[a-z0-9]{2,16}$' } },
+    required: ['locationHint'],
+  }
+  for (const hint of hints) {
+    for (const version of ['v1', 'v2'] as const) {
+      const shared = {
+        ...(hint === '' ? {} : { params: hintParams }),
+        querystring: inputOf(version === 'v2' ? serverQuery : webQuery),
+        tags: ['experience edge'],
+      }
+      server.route({
+        method: 'POST',
+        url: `/ee${hint}/${version}/interact`,
+        bodyLimit: BODY_BYTES,
+        config: { scope: 'interact' },
+        schema: {
+          ...shared,
+          summary: version === 'v2' ? 'One event in, decisions out (server API)' : 'Events in, decisions out (Web SDK)',
+          body: inputOf(version === 'v2' ? interactOneBody : interactManyBody),
+          response: answers({ 200: handleAnswer, 207: handleAnswer }, [413, 415, 422]),
+        },
+        handler: async (request, reply) => {
+          const answer = await interact(edge(), request as EdgeRequest, version)
+          return reply.code(answer.errors ? 207 : 200).send(answer)
+        },
+      })
+      server.route({
+        method: 'POST',
+        url: `/ee${hint}/${version}/collect`,
+        bodyLimit: BODY_BYTES,
+        config: { scope: 'collect' },
+        schema: {
+          ...shared,
+          summary: 'Events in, acknowledged when the log has them',
+          body: inputOf(collectManyBody),
+          response: answers({ 202: acceptedAnswer, 204: null }, [413, 415, 422]),
+        },
+        handler: async (request, reply) => {
+          const it = request as EdgeRequest
+          await collect(edge(), it, version)
+          if (it.query.silent === 'true') return reply.code(204).send()
+          return reply.code(202).send({ requestId: requestIdOf(it) })
+        },
+      })
+    }
+  }
+}
+
+const requestIdOf = ({ query, id }: EdgeRequest): string => query.requestId ?? id
+
+function datastreamOf(edge: Edge, { query }: EdgeRequest): Datastream {
+  const id = query.dataStreamId ?? query.configId ?? ''
+  const found = edge.datastreams.find(id)
+  if (found) return found
+  throw new Problem(
+    'bad-request',
+    `There is no datastream ${JSON.stringify(id)}. Name it under edge.datastreams of the application file.`,
+  )
+}
+
+const eventsOf = ({ body }: EdgeRequest): readonly IncomingEvent[] => (body.event ? [body.event] : (body.events ?? []))
+
+/** A visitor's device: the ECID, and whether it was made for this request. */
+interface Device {
+  readonly ecid: string
+  readonly isNew: boolean
+}
+
+async function interact(edge: Edge, request: EdgeRequest, version: 'v1' | 'v2') {
+  const startedAt = edge.clock.now()
+  const datastream = datastreamOf(edge, request)
+  const requestId = requestIdOf(request)
+  const incoming = eventsOf(request)
+  const body = request.body
+  const isOut = hasOptedOut(edge, body)
+  const device = deviceOf(edge, body, incoming, version)
+  const taken = isOut ? [] : takeAll(edge, datastream, request, device)
+  const events = taken.flatMap(({ mapped }) => mapped.events)
+  // Consent said no, in the cookie or in the events themselves: nothing is kept, nothing is personal.
+  if (isOut || (incoming.length > 0 && events.length === 0)) return { requestId, handle: [] as Handle[] }
+
+  const ticket = events.length > 0 ? offer(edge, taken) : undefined
+  const leftMs = () => edge.app.edge.deadline - (edge.clock.now() - startedAt)
+  const last = events.at(-1)
+  let evaluation: Evaluation | undefined
+  if (last) {
+    // Of one visitor, all events count; the answer is about the last one's profile.
+    const own = events.filter(({ key }) => key === last.key)
+    evaluation = await edge.evaluator.evaluate({ key: last.key, events: own, budgetMs: leftMs() })
+    const now = edge.clock.now()
+    for (const event of events) edge.overlay.add(event, now)
+  }
+  const errors = ticket ? await notDurable(edge, ticket, events, leftMs(), requestId) : []
+  const warnings = (evaluation?.missing ?? []).map((part) => ({
+    type: 'https://ns.adobe.com/aep/errors/EXEG-0204-200',
+    status: 200,
+    title: WARNINGS[part],
+  }))
+  return {
+    requestId,
+    handle: handlesOf(edge, request, device, last, evaluation, Math.max(0, incoming.length - 1)),
+    ...(warnings.length > 0 ? { warnings } : {}),
+    ...(errors.length > 0 ? { errors } : {}),
+  }
+}
+
+/** The answer leaves at its deadline; that the log was slower is said in it. */
+async function notDurable(
+  edge: Edge,
+  { durable }: Ticket,
+  events: readonly XdmEvent[],
+  budgetMs: number,
+  requestId: string,
+): Promise<ProblemBody[]> {
+  // An event that the log never takes must not live on in the overlay.
+  durable.catch(() => events.forEach((event) => void edge.overlay.remove(event)))
+  try {
+    await within(durable, budgetMs)
+    return []
+  } catch {
+    const detail =
+      'The log has not acknowledged the event yet. It waits in memory and is sent as soon as the log answers.'
+    return [{ ...problemBody('unavailable', detail, requestId), type: 'https://ns.adobe.com/aep/errors/EXEG-0201-503' }]
+  }
+}
+
+async function collect(edge: Edge, request: EdgeRequest, version: 'v1' | 'v2'): Promise<void> {
+  const datastream = datastreamOf(edge, request)
+  if (hasOptedOut(edge, request.body)) return
+  const device = version === 'v1' ? deviceOf(edge, request.body, eventsOf(request), version) : undefined
+  const taken = takeAll(edge, datastream, request, device)
+  const kept = taken.filter(({ mapped }) => mapped.events.length > 0)
+  if (kept.length === 0) return
+  await acknowledged(offer(edge, kept))
+  const now = edge.clock.now()
+  for (const { mapped } of kept) for (const event of mapped.events) edge.overlay.add(event, now)
+}
+
+/** Waits for the log. @throws Problem 503, never a false acknowledgement */
+export async function acknowledged(ticket: Ticket): Promise<void> {
+  try {
+    await within(ticket.durable, COLLECT_WAIT_MS)
+  } catch {
+    ticket.cancel()
+    throw new Problem(
+      'unavailable',
+      'The log does not acknowledge. Send it again: events with an _id are counted once.',
+      {
+        retryAfterS: 5,
+      },
+    )
+  }
+}
+
+export function offerRecords(edge: Edge, records: Parameters<Edge['intake']['offer']>[0]): Ticket {
+  try {
+    return edge.intake.offer(records)
+  } catch (error) {
+    if (!(error instanceof IntakeFull)) throw error
+    throw new Problem('unavailable', 'The queue in front of the log is full. Nothing was taken.', { retryAfterS: 5 })
+  }
+}
+
+const offer = (edge: Edge, taken: readonly Taken[]): Ticket =>
+  offerRecords(
+    edge,
+    taken.map(({ record }) => record),
+  )
+
+/** @throws Problem when an event can't become one: nothing of the request is taken then */
+function takeAll(edge: Edge, datastream: Datastream, request: EdgeRequest, device: Device | undefined): Taken[] {
+  const headers: Headers = recordHeaders(request.headers)
+  const faults: string[] = []
+  const taken = eventsOf(request).map((event, index) => {
+    const identityMap = identityMapOf(request.body, event, device)
+    const now = new Date(edge.clock.now()).toISOString()
+    const xdm = { ...event.xdm, _id: idOf(event.xdm), timestamp: event.xdm.timestamp ?? now, identityMap }
+    const one = datastream.take(event.data === undefined ? { xdm } : { xdm, data: event.data }, headers)
+    faults.push(...one.mapped.rejected.map((rejection) => faultOf(rejection, index)))
+    if (one.mapped.rejected.some(({ code }) => code === 'IDENTITY')) {
+      throw new Problem(
+        'no-primary-identity',
+        'No primary identity found in the input event. Update the request accordingly to your schema and try again.',
+        { errors: faults },
+      )
+    }
+    return one
+  })
+  if (faults.length === 0) return taken
+  const detail = 'Invalid request (report attached). Please check your input and try again.'
+  throw new Problem('unprocessable', detail, { errors: faults.slice(0, 20) })
+}
+
+const faultOf = ({ code, path, message }: Rejection, index: number): string =>
+  `events[${index}].xdm${path === '' ? '' : `.${path}`}: ${code} ${message}`
+
+const idOf = ({ _id }: Readonly<Record<string, unknown>>): unknown =>
+  _id === undefined || _id === '' ? randomUUID() : _id
+
+type IdentityMap = Record<string, (Omit<Identity, 'primary'> & { primary?: boolean | string })[]>
+
+/** Identities of the request hold for each of its events; the device's is added, and is primary where none is marked. */
+function identityMapOf(body: EdgeBody, { xdm }: IncomingEvent, device: Device | undefined): unknown {
+  const own = (xdm.identityMap ?? {}) as IdentityMap
+  const ofRequest = (body.xdm?.identityMap ?? {}) as IdentityMap
+  if (typeof own !== 'object' || typeof ofRequest !== 'object') return own
+  const merged: IdentityMap = { ...ofRequest, ...own }
+  if (device === undefined || merged.ECID !== undefined) return merged
+  const isMarked = Object.values(merged).some(
+    (list) => Array.isArray(list) && list.some((it) => it?.primary === true || it?.primary === 'true'),
+  )
+  return { ...merged, ECID: [{ id: device.ecid, authenticatedState: 'ambiguous', primary: !isMarked }] }
+}
+
+/**
+ * The device: the ECID of the request, of its cookie, of its first-party id, or a new one. The server API gets a new
+ * one only for a visitor who has no identity at all.
+ */
+function deviceOf(
+  edge: Edge,
+  body: EdgeBody,
+  events: readonly IncomingEvent[],
+  version: 'v1' | 'v2',
+): Device | undefined {
+  const { organization } = edge.app.edge
+  const maps = [body.xdm?.identityMap, ...events.map(({ xdm }) => xdm.identityMap)] as (IdentityMap | undefined)[]
+  const idIn = (namespace: string) =>
+    maps.map((map) => map?.[namespace]?.[0]?.id).find((id): id is string => typeof id === 'string' && id !== '')
+  const known = idIn('ECID') ?? cookieOf(edge, body, 'identity', ecidOfCookie)
+  if (known !== undefined) return { ecid: known, isNew: false }
+  const fpid = idIn('FPID')
+  if (fpid !== undefined) return { ecid: ecidOfFpid(organization, fpid), isNew: true }
+  const hasIdentity = maps.some((map) => map !== undefined && Object.keys(map).length > 0)
+  return version === 'v2' && hasIdentity ? undefined : { ecid: newEcid(), isNew: true }
+}
+
+function cookieOf<T>(edge: Edge, body: EdgeBody, name: string, read: (value: string) => T | undefined): T | undefined {
+  const key = cookieName(edge.app.edge.organization, name)
+  const entry = body.meta?.state?.entries?.find((it) => it.key === key)
+  return entry && read(entry.value)
+}
+
+const hasOptedOut = (edge: Edge, body: EdgeBody): boolean =>
+  cookieOf(edge, body, 'consent', (value) => (decodeURIComponentSafe(value) === 'general=out' ? true : undefined)) ===
+  true
+
+function decodeURIComponentSafe(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
+}
+
+function handlesOf(
+  edge: Edge,
+  request: EdgeRequest,
+  device: Device | undefined,
+  event: XdmEvent | undefined,
+  evaluation: Evaluation | undefined,
+  eventIndex: number,
+): Handle[] {
+  const { organization } = edge.app.edge
+  const now = edge.clock.now()
+  const handles: Handle[] = []
+  if (device) handles.push({ type: 'identity:result', payload: [{ id: device.ecid, namespace: { code: 'ECID' } }] })
+  if (event && evaluation) {
+    handles.push({
+      type: 'personalization:decisions',
+      payload: decisionsOf(edge, request, event, evaluation),
+      eventIndex,
+    })
+    if (wantsScores(request))
+      handles.push({ type: 'rtml:scores', payload: evaluation.scores.map(modelScore), eventIndex })
+  }
+  if (edge.region) {
+    handles.push({
+      type: 'locationHint:result',
+      payload: [{ scope: 'EdgeNetwork', hint: edge.region, ttlSeconds: HINT_TTL_S }],
+    })
+  }
+  const stored: { key: string; value: string; maxAge: number }[] = []
+  if (device) {
+    stored.push({
+      key: cookieName(organization, 'identity'),
+      value: identityCookie(device.ecid, now),
+      maxAge: IDENTITY_MAX_AGE_S,
+    })
+  }
+  if (edge.region) stored.push({ key: cookieName(organization, 'cluster'), value: edge.region, maxAge: HINT_TTL_S })
+  if (stored.length > 0) handles.push({ type: 'state:store', payload: stored })
+  return handles
+}
+
+/** Scores are the operator's, not the page's: only for callers who may predict, and who ask. */
+const wantsScores = ({ body, principal }: EdgeRequest): boolean =>
+  (body.query as { rtml?: { scores?: unknown } } | undefined)?.rtml?.scores === true && principal.scopes.has('predict')
+
+function decisionsOf(
+  edge: Edge,
+  request: EdgeRequest,
+  event: XdmEvent,
+  { vector, scores, at }: Evaluation,
+): readonly unknown[] {
+  if (edge.decisions === undefined) return []
+  const queries = [request.body.query, ...eventsOf(request).map((it) => (it as { query?: EdgeBody['query'] }).query)]
+  const asked = queries.map((query) => query?.personalization).filter((it) => it !== undefined)
+  return edge.decisions.decide({
+    event,
+    vector,
+    scores,
+    at,
+    scopes: asked.flatMap((it) => [...(it.decisionScopes ?? []), ...(it.surfaces ?? [])]),
+    schemas: asked.flatMap((it) => it.schemas ?? []),
+  })
+}
