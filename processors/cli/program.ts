@@ -5,6 +5,7 @@ import { checkCommand } from './check.ts'
 import { completionCommand } from './completion.ts'
 import { demoCommand } from './demo.ts'
 import { deadLettersCommand } from './dlq.ts'
+import { evaluateCommand } from './evaluate.ts'
 import { explainCommand } from './explain.ts'
 import { initCommand } from './init.ts'
 import { mapCommand } from './map.ts'
@@ -48,6 +49,7 @@ SCHEMA_REGISTRY_URL = Kafka. Exit codes: 0 done, 1 failed, 2 bad usage.`,
     acceptLossCommand(),
     profileCommand(),
     explainCommand(),
+    evaluateCommand(),
     modelsCommand(),
     benchCommand(),
     completionCommand(program),

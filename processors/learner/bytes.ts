@@ -106,7 +106,7 @@ export class StateReader {
   }
 
   /** @param length how many there must be; absent: any number */
-  f64s(length?: number): Float64Array {
+  f64s(length?: number): Float64Array<ArrayBuffer> {
     const count = this.u32()
     if (length !== undefined && count !== length) {
       throw new Error(`the packed state of ${this.#kind} has ${count} numbers where ${length} belong`)

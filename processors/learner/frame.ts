@@ -3,7 +3,7 @@ import { OnnxGraph } from '../onnx/graph.ts'
 import { StateReader, StateWriter } from './bytes.ts'
 import { Front } from './front.ts'
 import { Head } from './head.ts'
-import type { InputColumn, Learner, Task } from './types.ts'
+import type { ExportableLearner, InputColumn, Task } from './types.ts'
 
 export interface FrameOptions {
   readonly inputs: readonly InputColumn[]
@@ -11,7 +11,7 @@ export interface FrameOptions {
 }
 
 /** @typeParam O options, plain JSON: they are in the checkpoint */
-export abstract class FramedLearner<O extends FrameOptions> implements Learner {
+export abstract class FramedLearner<O extends FrameOptions> implements ExportableLearner {
   protected readonly options: O
   protected readonly front: Front
   protected readonly head: Head

@@ -123,7 +123,7 @@ export class Head {
   }
 }
 
-const cut = (raw: number): number => (raw > LOG_RATE_MAX ? LOG_RATE_MAX : raw < -LOG_RATE_MAX ? -LOG_RATE_MAX : raw)
+const cut = (raw: number): number => Math.min(LOG_RATE_MAX, Math.max(-LOG_RATE_MAX, raw))
 
 export function sigmoid(raw: number): number {
   // e^−x overflows for very negative x, e^x for very positive ones.

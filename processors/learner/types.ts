@@ -1,3 +1,5 @@
+import type { OnnxGraph } from '../onnx/graph.ts'
+
 /** A column that a learner reads, in the order of its rows. */
 export type InputColumn =
   /** A quantity: standardised; missing (NaN, ±∞) = the mean so far, and an indicator of its own. */
@@ -38,4 +40,10 @@ export interface Learner {
   encode(): Uint8Array
   /** ONNX file: float32 `features` [n, columns] → float32 `score` [n, 1], or `probabilities` [n, classes]. */
   toOnnx(): Uint8Array
+}
+
+/** A learner that can be part of a larger model. */
+export interface ExportableLearner extends Learner {
+  /** Appends the whole model. @returns predictions, double [n, 1] or [n, classes] */
+  appendTo(graph: OnnxGraph, features: string): string
 }

@@ -1,0 +1,254 @@
+import { Command } from 'commander'
+import { RtmlError } from '../app/errors.ts'
+import type { XdmEvent } from '../app/event.ts'
+import { learnerSchema } from '../app/schema-learning.ts'
+import { epochMs } from '../app/units.ts'
+import { FeatureReplay } from '../host/feature-replay.ts'
+import { openRawFile, records } from '../host/raw-file.ts'
+import type { Figures } from '../learner/evaluation/trial.ts'
+import { Heap } from '../learner/heap.ts'
+import { type LearnerResult, Prequential } from '../learner/prequential.ts'
+import type { Mapper } from '../mapper/index.ts'
+import { systemClock } from '../runtime/clock.ts'
+import { type Plan, planApplication } from '../topology.ts'
+import { BadUsage, CommandFailed, note, printJson, printLine, printTable } from './output.ts'
+import { type AppOptions, integerOption, openApp, withApp } from './shared.ts'
+
+/** Events that wait to be put in order of time: a file that is out of order by no more than this is evaluated in order. */
+const REORDER_EVENTS = 100_000
+
+interface EvaluateOptions extends AppOptions {
+  readonly input: string
+  readonly source?: string
+  readonly learner?: string
+  readonly delay: number
+  readonly limit?: number
+  readonly slice?: string
+  readonly json?: true
+}
+
+export function evaluateCommand(): Command {
+  return withApp(new Command('evaluate'))
+    .description("test then train on a file of raw events, in order of time: how good the application's learners are")
+    .requiredOption(
+      '--input <file>',
+      'raw events as the source sends them (CSV, JSON lines …; .gz), or - for standard input',
+    )
+    .option('--source <name>', "source of the application that reads the file; default: the application's only one")
+    .option('--learner <name>', 'learner whose figures come first; default: the first one')
+    .option(
+      '--delay <samples>',
+      'labels that the events carry themselves are known this many samples later',
+      integerOption,
+      0,
+    )
+    .option('--limit <events>', 'stop after this many events', integerOption)
+    .option('--slice <expression>', 'figures by the value of this CEL expression, too')
+    .option('--json', 'print JSON')
+    .action(async (options: EvaluateOptions) => {
+      const { planOptions } = openApp(options)
+      const plan = await planApplication(planOptions)
+      const { mapper, format } = sourceOf(plan, options)
+      const learners = Object.keys(plan.app.learners)
+      if (options.learner !== undefined && learners.length > 0 && !learners.includes(options.learner)) {
+        throw new BadUsage(`there is no learner ${JSON.stringify(options.learner)}. Learners: ${learners.join(', ')}`)
+      }
+      const run = new Prequential({
+        app: withLearners(plan, options),
+        featureSet: plan.featureSet,
+        compile: (text) => plan.expressions.compile(text),
+        delay: options.delay,
+        slice: options.slice,
+      })
+      const started = performance.now()
+      const counts = await evaluate(plan, run, mapper, format, options)
+      const result = resultOf(run, counts, (performance.now() - started) / 1_000, options)
+      if (options.json) return printJson(result)
+      printResult(result)
+    })
+}
+
+function sourceOf(plan: Plan, { app, source }: EvaluateOptions): { mapper: Mapper; format: string } {
+  const names = [...plan.mappers.keys()]
+  if (source === undefined && names.length > 1) {
+    throw new BadUsage(`${app} has several sources; name one with --source: ${names.join(', ')}`)
+  }
+  const name = source ?? names[0]!
+  const mapper = plan.mappers.get(name)
+  if (!mapper) throw new BadUsage(`there is no source ${JSON.stringify(name)}. Sources: ${names.join(', ')}`)
+  return { mapper, format: plan.formats.get(name) ?? 'json' }
+}
+
+/** An application that names no learner gets a linear one a label, over all its features. */
+function withLearners({ app }: Plan, { app: file }: EvaluateOptions): Plan['app'] {
+  const labels = Object.keys(app.labels)
+  if (labels.length === 0) {
+    const message =
+      'there is nothing to compare predictions with. Say under "labels" what the outcome is; see docs/evaluate.md'
+    throw new RtmlError('CONFIG', message, { place: file })
+  }
+  if (Object.keys(app.learners).length > 0) return app
+  return { ...app, learners: Object.fromEntries(labels.map((label) => [label, learnerSchema.parse({ label })])) }
+}
+
+interface Counts {
+  readonly read: number
+  readonly events: number
+  readonly rejected: number
+  readonly skipped: number
+  /** Events that features refused: older than the lateness bound, or a second time. */
+  readonly refused: number
+}
+
+async function evaluate(
+  plan: Plan,
+  run: Prequential,
+  mapper: Mapper,
+  format: string,
+  options: EvaluateOptions,
+): Promise<Counts> {
+  const counts = { read: 0, events: 0, rejected: 0, skipped: 0, refused: 0 }
+  const replay = new FeatureReplay(plan.featureSet)
+  const limit = options.limit ?? Number.POSITIVE_INFINITY
+  const take = (event: XdmEvent): void => {
+    const applied = replay.apply(event)
+    if (applied !== 'applied') counts.refused++
+    else run.event(event, replay.vector(event))
+  }
+  let number = 0
+  const waiting = new Heap<{ event: XdmEvent; number: number }>(
+    (a, b) => a.event.ts < b.event.ts || (a.event.ts === b.event.ts && a.number < b.number),
+  )
+  const complaints = new Map<string, number>()
+  const now = epochMs(systemClock.now())
+  reading: for await (const { value, place } of records(openRawFile(options.input), options.input, format)) {
+    // One time for all records: events without a time of their own stay in the order of the file.
+    const record = { key: null, value, headers: {}, timestamp: now, place }
+    await mapper.prepare([record])
+    const { events, rejected, skipped } = mapper.map(record)
+    counts.read++
+    counts.rejected += rejected.length
+    counts.skipped += skipped
+    for (const { code, path, message } of rejected) {
+      const kind = `${code} ${path.replaceAll(/\[\d+\]/g, '[]')}`
+      const seen = (complaints.get(kind) ?? 0) + 1
+      if (seen === 1 && complaints.size < 10) note(`${place}: ${code} ${path}: ${message}`)
+      if (complaints.size < 1_000 || seen > 1) complaints.set(kind, seen)
+    }
+    for (const event of events) {
+      if (counts.events >= limit) break reading
+      counts.events++
+      waiting.push({ event, number: number++ })
+      if (waiting.size > REORDER_EVENTS) take(waiting.pop().event)
+    }
+  }
+  while (waiting.size > 0) take(waiting.pop().event)
+  run.finish()
+  if (counts.events === 0) {
+    throw new CommandFailed(
+      `${options.input}: no event came out of it (${counts.rejected} refused, ${counts.skipped} skipped). Try: rtml map --app ${options.app} --source ${mapper.source} < FILE`,
+    )
+  }
+  return counts
+}
+
+/** What every task has, under the names that binary has; absent ones are null in JSON. */
+function figuresOf(figures: Figures) {
+  const { task, ...rest } = figures
+  return {
+    task,
+    auc: 'auc' in figures ? figures.auc : null,
+    logLoss: 'logLoss' in figures ? figures.logLoss : null,
+    accuracy: 'accuracy' in figures ? figures.accuracy : null,
+    calibrationError: 'calibrationError' in figures ? figures.calibrationError : null,
+    ...rest,
+  }
+}
+
+function resultOf(run: Prequential, counts: Counts, seconds: number, options: EvaluateOptions) {
+  const learners = run.results()
+  const first = learners.find(({ name }) => name === options.learner) ?? learners[0]!
+  const describe = ({ name, label, kind, inputs, report, learned, slices }: LearnerResult) => ({
+    learner: name,
+    label,
+    kind,
+    features: inputs.length,
+    learned,
+    ...figuresOf(report.overall),
+    recent: figuresOf(report.recent),
+    baselines: { prior: figuresOf(report.baselines.prior), noChange: figuresOf(report.baselines.noChange) },
+    curve: report.curve.map(({ overall, recent }) => ({
+      ...figuresOf(overall),
+      recent: figuresOf(recent),
+    })),
+    ...(slices.length > 0
+      ? { slices: Object.fromEntries(slices.map(([value, it]) => [value, figuresOf(it.overall)])) }
+      : {}),
+  })
+  return {
+    events: counts.events,
+    ...describe(first),
+    eventsPerSecond: Math.round(counts.events / Math.max(seconds, 1e-9)),
+    seconds,
+    rejected: counts.rejected,
+    skipped: counts.skipped,
+    refused: counts.refused,
+    joins: run.joins(),
+    leaks: run.leaks(),
+    learners: Object.fromEntries(learners.map((it) => [it.name, describe(it)])),
+  }
+}
+
+const COLUMNS = {
+  binary: ['auc', 'logLoss', 'accuracy', 'f1', 'prAuc', 'brier', 'calibrationError', 'normalisedEntropy'],
+  classes: ['accuracy', 'macroF1', 'logLoss', 'calibrationError'],
+  number: ['rmse', 'mae', 'r2', 'ratio'],
+  count: ['rmse', 'mae', 'r2', 'ratio'],
+} as const
+
+function printResult(result: ReturnType<typeof resultOf>): void {
+  const { events, eventsPerSecond, rejected, skipped, refused } = result
+  printLine(
+    `${events} events (${rejected} refused by the mapping, ${skipped} skipped, ${refused} late or double), ${eventsPerSecond} events/s`,
+  )
+  for (const it of Object.values(result.learners)) {
+    const columns = COLUMNS[it.task]
+    const row = (name: string, figures: object) => [
+      name,
+      ...columns.map((column) => text((figures as Record<string, unknown>)[column])),
+    ]
+    printLine(`\n${it.learner}: ${it.kind} over ${it.features} features, label ${it.label}, ${it.labels} labels\n`)
+    printTable(
+      ['', ...columns],
+      [
+        row('model', it),
+        row('prior', it.baselines.prior),
+        row('no change', it.baselines.noChange),
+        row('model, last 1000', it.recent),
+        ...Object.entries('slices' in it ? (it.slices as Record<string, object>) : {}).map(([value, figures]) =>
+          row(`slice ${value}`, figures),
+        ),
+      ],
+    )
+    printLine('\nlearning curve')
+    printTable(
+      ['labels', ...columns],
+      it.curve.map((point) => row(String(point.labels), point)),
+    )
+  }
+  for (const [label, counts] of Object.entries(result.joins)) printLine(`\n${label}: ${JSON.stringify(counts)}`)
+  for (const { learner, feature, correlation } of result.leaks) {
+    printLine(
+      `\nLEAK? ${learner}: ${feature} follows the label (correlation ${text(correlation)}). Is it known at the time of the event? Else list it under except.`,
+    )
+  }
+}
+
+const text = (value: unknown): string =>
+  typeof value !== 'number'
+    ? '–'
+    : Number.isNaN(value)
+      ? '–'
+      : Math.abs(value) >= 1_000
+        ? value.toFixed(1)
+        : value.toFixed(4)

@@ -1,0 +1,253 @@
+/**
+ * Test, then train, over a stream of events with their features: what `rtml evaluate` runs and what a warm start from a
+ * history is. No I/O; the caller brings events in order of time.
+ */
+import type { XdmEvent } from '../app/event.ts'
+import type { Application } from '../app/schema.ts'
+import type { LabelDefinition } from '../app/schema-learning.ts'
+import type { Expression } from '../expressions/types.ts'
+import type { FeatureSet, Vector } from '../features/types.ts'
+import { type LearnerColumns, labelValue, learnerColumns, taskOf } from './columns.ts'
+import { createLearner } from './create.ts'
+import { Slices } from './evaluation/slices.ts'
+import { Trial, type TrialReport } from './evaluation/trial.ts'
+import { unitHash } from './labels/hash.ts'
+import { type JoinCounts, type Joined, LabelJoiner } from './labels/joiner.ts'
+import { fakeNegativeWeight } from './labels/weights.ts'
+import { type Leak, LeakageCheck } from './leakage.ts'
+import type { Learner } from './types.ts'
+
+export interface PrequentialOptions {
+  readonly app: Pick<Application, 'labels' | 'learners' | 'features'>
+  readonly featureSet: Pick<FeatureSet, 'columns' | 'resolve'>
+  readonly compile: (source: string) => Expression
+  /** Samples between an event and the label that it carries itself. */
+  readonly delay?: number
+  /** Expression whose value an event's figures are grouped by as well. */
+  readonly slice?: string | undefined
+}
+
+export interface LearnerResult {
+  readonly name: string
+  readonly label: string
+  readonly kind: string
+  /** Columns that it reads. */
+  readonly inputs: readonly string[]
+  /** Examples that it learned, copies and all. */
+  readonly learned: number
+  readonly report: TrialReport
+  readonly slices: readonly (readonly [string, TrialReport])[]
+}
+
+/** What was known when a sample was scored, per learner of its label. */
+interface Scored {
+  readonly rows: readonly Float32Array[]
+  readonly predictions: readonly Float64Array[]
+  readonly slice: string | undefined
+}
+
+interface Contestant {
+  readonly name: string
+  readonly kind: string
+  readonly learner: Learner
+  readonly columns: LearnerColumns
+  readonly trial: Trial
+  readonly slices: Slices<Trial>
+  readonly leakage: LeakageCheck
+}
+
+const SLICES_MAX = 200
+
+export class Prequential {
+  readonly #tracks: readonly LabelTrack[]
+  readonly #slice: Expression | undefined
+
+  /** @throws RtmlError CONFIG when a learner can't be made of its definition */
+  constructor(options: PrequentialOptions) {
+    const { app, compile, slice } = options
+    this.#slice = slice === undefined ? undefined : compile(slice)
+    const used = new Set(Object.values(app.learners).map(({ label }) => label))
+    this.#tracks = [...used].map((name) => new LabelTrack(name, app.labels[name]!, options))
+  }
+
+  /** Takes the next event. `vector` is that of the event, and stays the caller's. */
+  event(event: XdmEvent, vector: Vector): void {
+    const slice = this.#slice && String(this.#slice.evaluate(event.xdm) ?? '')
+    for (const track of this.#tracks) track.event(event, vector, slice)
+  }
+
+  /** End of the data. */
+  finish(): void {
+    for (const track of this.#tracks) track.finish()
+  }
+
+  /** In the order of the application file. */
+  results(): LearnerResult[] {
+    return this.#tracks.flatMap((track) => track.results())
+  }
+
+  /** What became of samples and outcomes, by label. */
+  joins(): Record<string, JoinCounts> {
+    return Object.fromEntries(this.#tracks.flatMap(({ name, counts }) => (counts ? [[name, counts]] : [])))
+  }
+
+  leaks(): (Leak & { readonly learner: string })[] {
+    return this.#tracks.flatMap((track) => track.leaks())
+  }
+}
+
+/** One label, and the learners that compete for it. */
+class LabelTrack {
+  readonly name: string
+  readonly #label: LabelDefinition
+  readonly #contestants: readonly Contestant[]
+  readonly #where: Expression | undefined
+  readonly #value: Expression | undefined
+  readonly #outcome: Expression | undefined
+  readonly #match: Expression | undefined
+  readonly #joiner: LabelJoiner<Scored> | undefined
+  /** Samples whose own label isn't known yet: a ring of `delay`. */
+  readonly #waiting: { readonly id: string; readonly scored: Scored; readonly y: number }[] = []
+  readonly #delay: number
+  #lastTs = Number.NEGATIVE_INFINITY
+
+  constructor(name: string, label: LabelDefinition, { app, featureSet, compile, delay = 0 }: PrequentialOptions) {
+    this.name = name
+    this.#label = label
+    this.#delay = delay
+    const compiled = (source: string | undefined) => (source === undefined ? undefined : compile(source))
+    this.#where = compiled(label.where)
+    this.#value = compiled(label.value)
+    this.#outcome = compiled(label.outcome)
+    this.#match = compiled(label.match)
+    if (label.outcome !== undefined) {
+      this.#joiner = new LabelJoiner({
+        windowMs: label.window!,
+        latenessMs: label.lateness,
+        policy: label.policy,
+        combine: label.combine,
+        negatives: label.negatives,
+        none: label.type === 'classes' ? Number.NaN : 0,
+      })
+    }
+    const task = taskOf(label)
+    this.#contestants = Object.entries(app.learners)
+      .filter(([, it]) => it.label === name)
+      .map(([own, definition]) => {
+        const columns = learnerColumns(definition, app.features, featureSet, `learners.${own}`)
+        return {
+          name: own,
+          kind: definition.kind,
+          learner: createLearner(definition, columns.inputs, task),
+          columns,
+          trial: new Trial(task),
+          slices: new Slices(() => new Trial(task), SLICES_MAX),
+          leakage: new LeakageCheck(columns.names),
+        }
+      })
+  }
+
+  get counts(): JoinCounts | undefined {
+    return this.#joiner?.counts
+  }
+
+  event(event: XdmEvent, vector: Vector, slice: string | undefined): void {
+    const isSample = this.#where === undefined || this.#where.test(event.xdm)
+    if (this.#joiner) this.#join(this.#joiner, event, vector, slice, isSample)
+    else if (isSample) this.#own(event, vector, slice)
+  }
+
+  #own(event: XdmEvent, vector: Vector, slice: string | undefined): void {
+    const y = labelValue(this.#label, evaluated(this.#value, event))
+    if (Number.isNaN(y)) return
+    this.#waiting.push({ id: event.id, scored: this.#predict(vector, slice), y })
+    if (this.#waiting.length > this.#delay) this.#settleFirst()
+  }
+
+  #settleFirst(): void {
+    const { id, scored, y } = this.#waiting.shift()!
+    this.#score(scored, y)
+    const { negatives } = this.#label
+    if (y !== 0 || negatives === 1) this.#learn(scored, y, 1)
+    else if (unitHash(id, 1) < negatives) this.#learn(scored, y, 1 / negatives)
+  }
+
+  #join(
+    joiner: LabelJoiner<Scored>,
+    event: XdmEvent,
+    vector: Vector,
+    slice: string | undefined,
+    isSample: boolean,
+  ): void {
+    const { id, ts, key: profile } = event
+    if (ts > this.#lastTs) this.#lastTs = ts
+    this.#handle(joiner.advance(this.#lastTs))
+    const isOutcome = this.#outcome!.test(event.xdm)
+    if (!isOutcome && !isSample) return
+    const match = this.#match ? JSON.stringify(evaluated(this.#match, event) ?? null) : ''
+    if (isOutcome) {
+      const value = this.#value ? labelValue(this.#label, evaluated(this.#value, event)) : 1
+      if (!Number.isNaN(value)) this.#handle(joiner.outcome({ id, profile, ts, match, value }))
+    }
+    if (isSample) this.#handle(joiner.sample({ id, profile, ts, match, payload: this.#predict(vector, slice) }))
+  }
+
+  finish(): void {
+    while (this.#waiting.length > 0) this.#settleFirst()
+    if (this.#joiner) this.#handle(this.#joiner.finish(this.#lastTs))
+  }
+
+  #predict(vector: Vector, slice: string | undefined): Scored {
+    const rows = this.#contestants.map(({ columns }) => columns.row(vector))
+    const predictions = this.#contestants.map(({ learner }, i) => learner.predictAll(rows[i]!).slice())
+    return { rows, predictions, slice }
+  }
+
+  #handle(joined: readonly Joined<Scored>[]): void {
+    for (const it of joined) {
+      if (it.kind === 'settled') this.#score(it.sample.payload, it.y)
+      else this.#learn(it.sample.payload, it.y, it.weight)
+    }
+  }
+
+  #score({ rows, predictions, slice }: Scored, y: number): void {
+    for (const [i, { trial, slices, leakage }] of this.#contestants.entries()) {
+      trial.score(predictions[i]!, y)
+      if (slice !== undefined) slices.of(slice)?.score(predictions[i]!, y)
+      leakage.add(rows[i]!, y)
+    }
+  }
+
+  #learn({ rows }: Scored, y: number, weight: number): void {
+    for (const [i, { learner }] of this.#contestants.entries()) {
+      const row = rows[i]!
+      const correction = this.#label.policy === 'fake-negative' ? fakeNegativeWeight(y, learner.predict(row)) : 1
+      learner.learn(row, y, weight * correction)
+    }
+  }
+
+  results(): LearnerResult[] {
+    return this.#contestants.map(({ name, kind, learner, columns, trial, slices }) => ({
+      name,
+      label: this.name,
+      kind,
+      inputs: columns.names,
+      learned: learner.seen,
+      report: trial.report(),
+      slices: [...slices.entries()].map(([value, it]) => [value, it.report()] as const),
+    }))
+  }
+
+  leaks(): (Leak & { readonly learner: string })[] {
+    return this.#contestants.flatMap(({ name, leakage }) => leakage.leaks().map((leak) => ({ learner: name, ...leak })))
+  }
+}
+
+/** An expression that fails gives no label: one odd event must not stop the run. */
+function evaluated(expression: Expression | undefined, { xdm }: XdmEvent): unknown {
+  try {
+    return expression?.evaluate(xdm)
+  } catch {
+    return null
+  }
+}
