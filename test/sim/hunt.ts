@@ -29,6 +29,7 @@ export async function hunt(options: {
   const { from, seeds, mutant, isQuiet, isVerbose } = options
   const guards = guardsOf(mutant)
   const started = performance.now()
+  const cpu = process.cpuUsage()
   let failures = 0
   let firstFailingSeed: number | null = null
   let ran = 0
@@ -43,7 +44,11 @@ export async function hunt(options: {
   }
   const seconds = (performance.now() - started) / 1_000
   const found = { seeds: ran, failures, seedsPerSecond: Math.round((ran / seconds) * 10) / 10, firstFailingSeed }
-  if (!isQuiet) console.log(`${ran} seeds, ${failures} failed, ${found.seedsPerSecond} a second`)
+  if (!isQuiet) {
+    const { user, system } = process.cpuUsage(cpu)
+    const perCpuSecond = ((ran / (user + system)) * 1e6).toFixed(1)
+    console.log(`${ran} seeds, ${failures} failed, ${found.seedsPerSecond} a second, ${perCpuSecond} a second of CPU`)
+  }
   return found
 }
 

@@ -77,7 +77,9 @@ async function runMutants(): Promise<number> {
   const seeds = Math.min(MUTANT_SEEDS, whole('seeds', MUTANT_SEEDS))
   const mutants: { name: string; caught: boolean; seed: number | null; seeds: number }[] = []
   for (const { name, about } of MUTANTS) {
-    const { firstFailingSeed, seeds: tried } = await huntApart(name, whole('from', 1), seeds)
+    const { firstFailingSeed, seeds: tried } = await huntApart(['--mutant', name], whole('from', 1), seeds)
+    if (firstFailingSeed !== null && (await huntApart([], firstFailingSeed, 1)).failures > 0)
+      throw new Error(`seed ${firstFailingSeed} fails without ${name} as well: mend the program first`)
     mutants.push({ name, caught: firstFailingSeed !== null, seed: firstFailingSeed, seeds: tried })
     if (!values.json)
       console.log(
@@ -88,17 +90,8 @@ async function runMutants(): Promise<number> {
   return mutants.every(({ caught }) => caught) ? 0 : 1
 }
 
-function huntApart(mutant: string, from: number, seeds: number): Promise<Found> {
-  const args = [
-    fileURLToPath(import.meta.url),
-    '--mutant',
-    mutant,
-    '--from',
-    `${from}`,
-    '--seeds',
-    `${seeds}`,
-    '--json',
-  ]
+function huntApart(extra: readonly string[], from: number, seeds: number): Promise<Found> {
+  const args = [fileURLToPath(import.meta.url), ...extra, '--from', `${from}`, '--seeds', `${seeds}`, '--json']
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
   let output = ''
   child.stdout.on('data', (chunk: Buffer) => {
@@ -109,7 +102,7 @@ function huntApart(mutant: string, from: number, seeds: number): Promise<Found> 
     child.on('close', (code) => {
       const line = output.trim().split('\n').at(-1)
       if (line?.startsWith('{')) resolve(JSON.parse(line) as Found)
-      else reject(new Error(`the hunt for ${mutant} ended with code ${code}`))
+      else reject(new Error(`a hunt (${extra.join(' ')}) ended with code ${code}`))
     })
   })
 }

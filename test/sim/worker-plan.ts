@@ -39,7 +39,7 @@ function kernelOfProcess(kernel: EntityKernel, changed: Pick<EntityKernel, 'upda
 
 /** An object with some members replaced. Methods of the original use its private parts, so they stay bound to it. */
 function around<T extends object>(original: T, replaced: Partial<T>): T {
-  const made: Record<string, unknown> = { ...original }
+  const made = { ...original } as Record<string, unknown>
   for (const name of Object.getOwnPropertyNames(Object.getPrototypeOf(original))) {
     const member = original[name as keyof T]
     if (typeof member === 'function' && name !== 'constructor') made[name] = member.bind(original)
