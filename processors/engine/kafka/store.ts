@@ -1,11 +1,12 @@
 /**
  * The `FeatureStore` port on Redis. One shard = one hash tag, so one node and one atomic script:
  *
- *     <prefix>{<group>:<topic>:<partition>}:m        hash: e epoch, p position, r restore under way
+ *     <prefix>{<group>:<topic>:<partition>}:m        hash: e epoch, p position, r pieces of a restore under way
  *     <prefix>{<group>:<topic>:<partition>}:o        stream: outbox, id = <to>-0
  *     <prefix>{<group>:<topic>:<partition>}:s:<key>  packed state
  *     <prefix>note:<name>                            note
  */
+import { RtmlError } from '../../app/errors.ts'
 import { type Epoch, type Offset, offset, epoch as toEpoch } from '../../app/units.ts'
 import type { Applied, ApplyBatch, FeatureStore, OutboxEntry, Ownership, Peeked, Shard } from '../ports.ts'
 import { decodeOutboxEntry, encodeOutboxEntry } from './outbox-codec.ts'
@@ -68,10 +69,12 @@ export class RedisStore implements FeatureStore {
 
   async apply(shard: Shard, epoch: Epoch, batch: ApplyBatch): Promise<Applied> {
     const { meta, outbox, state } = this.#keysOf(shard)
-    const { from, to, states, outputs, expireMs = 0 } = batch
+    const { from, to, states, outputs, expireMs = 0, rebuild = false } = batch
     const keys: string[] = [meta, outbox]
     const deleted: string[] = []
-    const entry = outputs.length > 0 ? encodeOutboxEntry(from, to, outputs) : ''
+    // Also for a batch without outputs: the next owner trusts the outbox only when its entries leave no hole.
+    const isQueued = from < to && !rebuild
+    const entry = isQueued ? encodeOutboxEntry(from, to, outputs) : ''
     const args: (string | number | Buffer)[] = [epoch, from, to, 0, Math.ceil(expireMs), entry]
     for (const [key, packed] of states) {
       if (packed === null) deleted.push(state + key)
@@ -117,18 +120,19 @@ export class RedisStore implements FeatureStore {
     states: AsyncIterable<ReadonlyMap<string, Buffer>>,
   ): Promise<boolean> {
     const { meta, outbox, state } = this.#keysOf(shard)
-    if (!isDone(await this.#redis.run('restore-begin', [meta, outbox], [epoch]))) return false
+    if (!isTaken(await this.#redis.run('restore-begin', [meta, outbox], [epoch]))) return false
+    let count = 0
     for await (const keys of this.#scanKeys(shard)) {
-      if (!isDone(await this.#redis.run('restore-write', [meta, ...keys], [epoch]))) return false
+      if (!isTaken(await this.#redis.run('restore-write', [meta, ...keys], [epoch, count++]))) return false
     }
     for await (const map of states) {
       for (const piece of pieces(map)) {
         const keys = [meta, ...piece.map(([key]) => state + key)]
         const packed = piece.map(([, bytes]) => bytes)
-        if (!isDone(await this.#redis.run('restore-write', keys, [epoch, ...packed]))) return false
+        if (!isTaken(await this.#redis.run('restore-write', keys, [epoch, count++, ...packed]))) return false
       }
     }
-    if (!isDone(await this.#redis.run('restore-end', [meta], [epoch, position]))) return false
+    if (!isTaken(await this.#redis.run('restore-end', [meta], [epoch, count, position]))) return false
     await this.#redis.replicated(meta)
     return true
   }
@@ -160,19 +164,27 @@ export class RedisStore implements FeatureStore {
     await this.#redis.close()
   }
 
-  /** State keys of a shard, some at a time; a key may come twice while the server rehashes. */
+  /**
+   * State keys of a shard, some at a time; a key may come twice while the server rehashes. Cursors mean nothing to
+   * another server, nor to the same one after a restart: it would leave keys out, so the scan begins again there.
+   */
   async *#scanKeys(shard: Shard): AsyncGenerator<Buffer[]> {
     const { meta, state } = this.#keysOf(shard)
     const pattern = `${globLiteral(state)}*`
     let cursor = '0'
-    do {
-      const [next, found] = (await this.#redis.run('scan', [meta], [cursor, pattern, SCAN_COUNT])) as readonly [
+    let server = ''
+    for (;;) {
+      const [next, found, run] = (await this.#redis.run('scan', [meta], [cursor, pattern, SCAN_COUNT])) as readonly [
         Buffer,
         readonly Buffer[],
+        Buffer,
       ]
       for (let from = 0; from < found.length; from += LOAD_KEYS_MAX) yield found.slice(from, from + LOAD_KEYS_MAX)
-      cursor = next.toString()
-    } while (cursor !== '0')
+      const isSame = cursor === '0' || run.toString() === server
+      server = run.toString()
+      cursor = isSame ? next.toString() : '0'
+      if (isSame && cursor === '0') return
+    }
   }
 
   #keysOf({ group, topic, partition }: Shard): { meta: string; outbox: string; state: string } {
@@ -198,7 +210,11 @@ function numbers(reply: Reply): readonly number[] {
   return reply as readonly number[]
 }
 
-const isDone = (reply: Reply): boolean => reply === 1
+/** Whether a step of a restore was taken; not: a newer owner exists. @throws RtmlError STORE_DOWN when the restore must begin again */
+function isTaken(reply: Reply): boolean {
+  if (reply !== 2) return reply === 1
+  throw new RtmlError('STORE_DOWN', 'the server lost writes in the middle of a restore, which begins again.')
+}
 
 /** Pieces of a map that one script call may write. */
 function* pieces(states: ReadonlyMap<string, Buffer>): Generator<[string, Buffer][]> {

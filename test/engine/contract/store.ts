@@ -348,6 +348,25 @@ export function describeStore(name: string, open: () => Promise<StoreFixture>, p
         expect(await store.apply(shard, epoch, batch(40, 41))).toMatchObject({ kind: 'fenced' })
       })
 
+      it('leaves no hole between what is published and where the store stands', async () => {
+        const { shard, epoch } = await owned()
+        const spansWanted = [
+          [0, 3],
+          [3, 7],
+          [7, 9],
+        ]
+        await store.apply(shard, epoch, batch(0, 3, { a: '1' }, [outputOf(shard, '1')]))
+        const silent = await store.apply(shard, epoch, batch(3, 7))
+        await store.apply(shard, epoch, batch(7, 9, { a: '2' }, [outputOf(shard, '2')]))
+        // Asking whether the store still stands there is no batch.
+        expect((await store.apply(shard, epoch, { ...batch(9, 9), rebuild: true })).kind).toBe('applied')
+        if (silent.kind === 'applied' && silent.published) return expect(await committed(shard)).toBe(9)
+        expect(spans(await store.outbox(shard))).toEqual(spansWanted)
+        await store.trim(shard, epoch, offset(3))
+        expect(spans(await store.outbox(shard))).toEqual(spansWanted.slice(1))
+        expect(await outputsOf(shard)).toEqual([plain(outputOf(shard, '2'))])
+      })
+
       it('queues and publishes nothing for a batch of a rebuild', async () => {
         const { shard, epoch } = await owned()
         await store.apply(shard, epoch, batch(0, 2, { a: '1' }, [outputOf(shard, '1')]))
@@ -389,6 +408,21 @@ export function describeStore(name: string, open: () => Promise<StoreFixture>, p
         const { shard, epoch } = await owned()
         expect(await store.restore(shard, epoch, offset(500), chunks([]))).toBe(true)
         expect(await store.apply(shard, epoch, batch(500, 501, { a: 'x' }))).toMatchObject({ kind: 'applied' })
+      })
+
+      it('completes no restore that a newer owner came in between of', async () => {
+        const { shard, epoch } = await owned()
+        await store.apply(shard, epoch, batch(0, 30, { old: 'x' }))
+        let newer: Epoch | undefined
+        const overtaken = async function* () {
+          yield new Map([['a', bytes('older')]])
+          newer = (await store.own(shard)).epoch
+          expect(await store.restore(shard, newer, offset(8), chunks([{ a: 'newer' }, { b: 'newer' }]))).toBe(true)
+          yield new Map([['c', bytes('older')]])
+        }
+        expect(await store.restore(shard, epoch, offset(20), overtaken())).toBe(false)
+        expect(await scanned(store, shard)).toEqual({ a: 'newer', b: 'newer' })
+        expect((await position(shard, newer!)).position).toBe(8)
       })
 
       it('restores many states and scans them all, a bounded map at a time', async () => {

@@ -1,10 +1,11 @@
 -- Writes states, position and outbox entry of one batch, or nothing.
 -- KEYS  1 meta hash, 2 outbox stream, 3 … state keys: first those to set, then those to delete
 -- ARGV  1 epoch of the caller, 2 from, 3 to, 4 number of states to set, 5 milliseconds to live or '0',
---       6 outbox entry or '', 7 … states in the order of their keys
+--       6 outbox entry or '' for a rebuild, 7 … states in the order of their keys
 -- Result  { 0, to } applied | { 1, position } duplicate | { 2, epoch } fenced | { 3, position or -1 } gap
 -- Invariants: nothing is written unless the caller is the owner and the batch begins where the store stands; the entry's
--- stream id is `to`, so ids rise with positions.
+-- stream id is `to`, so ids rise with positions; every batch but one of a rebuild leaves an entry, so that entries cover
+-- what is not published without a hole.
 local meta = redis.call('HMGET', KEYS[1], 'e', 'p', 'r')
 if meta[1] ~= ARGV[1] then
   return { 2, tonumber(meta[1] or '0') }

@@ -1,5 +1,5 @@
 -- Raises a shard's epoch, which fences its owner until now, and reads its position.
--- KEYS  1 meta hash: e = epoch, p = position, r = '1' while a restore is under way
+-- KEYS  1 meta hash: e = epoch, p = position, r = pieces written, while a restore is under way
 -- ARGV  none
 -- Result  { epoch, position or -1 }
 -- Invariant: an epoch is never given twice, also when a failover has lost the last ones: it is at least the server's
