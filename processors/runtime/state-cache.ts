@@ -1,45 +1,51 @@
 /**
- * Decoded states of one shard, newest use last. It can't serve a stale state: a batch computed from it is accepted by
- * the store only while this process is the shard's owner and the store stands exactly where the cache stands.
+ * Decoded states of one shard. It can't serve a stale state: a batch computed from it is accepted by the store only
+ * while this process is the shard's owner and the store stands exactly where the cache stands.
+ *
+ * Two generations: what is used goes to the young one; when that has half of the bound, the old one is dropped and the
+ * young one becomes old. So a state that was used lately is kept, as in a list by last use, without its deletions.
  */
 export class StateCache<State> {
-  readonly #entries = new Map<string, State>()
+  #young = new Map<string, State>()
+  #old = new Map<string, State>()
   readonly #maxEntries: number
 
   constructor(maxEntries: number) {
     this.#maxEntries = maxEntries
   }
 
-  get size(): number {
-    return this.#entries.size
-  }
-
-  /** Moves the keys that are cached into `into`; returns the others. */
+  /** Puts the states that are cached into `into`; returns the keys of the others. */
   take(keys: Iterable<string>, into: Map<string, State>): string[] {
     const missing: string[] = []
     for (const key of keys) {
-      const state = this.#entries.get(key)
+      const state = this.#young.get(key) ?? this.#old.get(key)
       if (state === undefined) missing.push(key)
       else into.set(key, state)
     }
     return missing
   }
 
-  /** Keeps the states of a finished batch; drops the longest unused ones beyond the bound. */
+  /** Keeps the states of a finished batch; drops some that were not used for long beyond the bound. */
   put(states: ReadonlyMap<string, State>): void {
     for (const [key, state] of states) {
-      this.#entries.delete(key)
-      this.#entries.set(key, state)
+      if (this.#young.size >= this.#maxEntries / 2 && !this.#young.has(key)) {
+        this.#old = this.#young
+        this.#young = new Map()
+      }
+      this.#young.set(key, state)
     }
-    if (this.#entries.size <= this.#maxEntries) return
-    let surplus = this.#entries.size - this.#maxEntries
-    for (const key of this.#entries.keys()) {
-      if (surplus-- <= 0) break
-      this.#entries.delete(key)
+  }
+
+  /** Forgets the keys' states: they were written by somebody else. */
+  drop(keys: Iterable<string>): void {
+    for (const key of keys) {
+      this.#young.delete(key)
+      this.#old.delete(key)
     }
   }
 
   clear(): void {
-    this.#entries.clear()
+    this.#young.clear()
+    this.#old.clear()
   }
 }

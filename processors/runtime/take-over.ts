@@ -192,7 +192,8 @@ async function rebuild<Prepared, State, Work>(
       rebuild: true,
       ...(expireMs === undefined ? {} : { expireMs }),
     })
-    if (applied.kind === 'fenced')
+    // A lower epoch than ours: the store lost its tail, and nobody took over.
+    if (applied.kind === 'fenced' && applied.epoch > epoch)
       throw new RtmlError('FENCED', `shard ${publisherId(shard)} was taken over during a rebuild`)
     // A lost reply of a transient failure: the next take-over starts from what the store says.
     if (applied.kind !== 'applied')

@@ -161,7 +161,11 @@ export function describeStore(name: string, open: () => Promise<StoreFixture>, p
         const seen: { position: Offset | undefined; states: readonly (Buffer | undefined)[] }[] = []
         let isDone = false
         const looking = (async () => {
-          while (!isDone) seen.push(await store.peek(shard, ['a', 'none', 'b']))
+          while (!isDone) {
+            seen.push(await store.peek(shard, ['a', 'none', 'b']))
+            // An engine in this process may answer at once, and would never let the writer have its turn.
+            await new Promise((resolve) => setImmediate(resolve))
+          }
         })()
         for (let at = 0; at < 200; at++)
           await store.apply(shard, epoch, batch(at, at + 1, { a: `${at + 1}`, b: `${at + 1}` }))
