@@ -238,12 +238,20 @@ class IdSeed {
   }
 }
 
+const NOTHING: ReadonlyMap<string, number> = new Map()
+
+function counted(counts: ReadonlyMap<string, number>, path: string): ReadonlyMap<string, number> {
+  const own = counts === NOTHING ? new Map<string, number>() : (counts as Map<string, number>)
+  return own.set(path, (own.get(path) ?? 0) + 1)
+}
+
 class Result implements MapResult {
   readonly events: XdmEvent[] = []
   readonly rejected: Rejection[] = []
   skipped = 0
-  readonly nulled = new Map<string, number>()
-  readonly dropped = new Map<string, number>()
+  /** Made when there is something to count: two maps for every record were a twentieth of all garbage. */
+  nulled = NOTHING
+  dropped = NOTHING
   /** The event at hand has been refused. */
   refused = false
   private where = ''
@@ -253,10 +261,10 @@ class Result implements MapResult {
     this.refused = false
   }
   lose(path: string): void {
-    this.nulled.set(path, (this.nulled.get(path) ?? 0) + 1)
+    this.nulled = counted(this.nulled, path)
   }
   drop(path: string): void {
-    this.dropped.set(path, (this.dropped.get(path) ?? 0) + 1)
+    this.dropped = counted(this.dropped, path)
   }
   add(rejection: Rejection): void {
     this.rejected.push(rejection)

@@ -16,6 +16,11 @@ const MONTH_DAYS = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
  * @returns NaN when it isn't one, or falls outside the years 0000–9999 in UTC
  */
 export function parseRfc3339(text: string): number {
+  // What was just formatted: the same object mostly, so that the comparison is one of addresses.
+  return text === formattedText ? formattedMs : parseAnew(text)
+}
+
+function parseAnew(text: string): number {
   const length = text.length
   if (
     length < 20 ||
@@ -114,6 +119,17 @@ const TWO_DIGITS = Array.from({ length: 60 }, (_, i) => String(i).padStart(2, '0
 
 /** `2026-01-31T09:05:00.000Z`. @param ms epoch milliseconds in the years 0000–9999 */
 export function formatTime(ms: number): string {
+  if (ms === formattedMs) return formattedText
+  formattedText = formatAnew(ms)
+  formattedMs = ms
+  return formattedText
+}
+
+// An event's time is formatted where it is mapped and again where it is checked: the second time it is known.
+let formattedMs = Number.NaN
+let formattedText = ''
+
+function formatAnew(ms: number): string {
   const days = Math.floor(ms / DAY_MS)
   const rest = ms - days * DAY_MS
   const seconds = (rest / 1_000) | 0

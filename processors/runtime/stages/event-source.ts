@@ -1,6 +1,7 @@
 import type { Rejection } from '../../app/errors.ts'
 import type { XdmEvent } from '../../app/event.ts'
-import type { LogRecord } from '../../engine/ports.ts'
+import type { EpochMs } from '../../app/units.ts'
+import type { Headers, LogRecord } from '../../engine/ports.ts'
 import type { Mapper, RawRecord } from '../../mapper/index.ts'
 import { unframe } from '../../outputs/index.ts'
 import type { XdmSchema } from '../../xdm/index.ts'
@@ -37,7 +38,7 @@ export const SOURCE_HEADER = 'rtml-source'
 export function mappedSource(mapper: Mapper, metrics: Metrics): EventSource {
   return {
     async read(records) {
-      const raw = records.map(rawRecord)
+      const raw = records.map((record) => new LogRaw(record))
       await mapper.prepare(raw)
       const events: SourcedEvent[] = []
       const refused: Refused[] = []
@@ -48,6 +49,7 @@ export function mappedSource(mapper: Mapper, metrics: Metrics): EventSource {
         for (const event of result.events) events.push({ event, record, source: mapper.source })
         for (const rejection of result.rejected) refused.push({ record, rejection })
         skipped += result.skipped
+        if (result.nulled.size === 0) continue
         for (const [path, count] of result.nulled) metrics.count('rtml_nulled_total', [mapper.source, path], count)
       }
       const stage = `map.${mapper.source}`
@@ -58,13 +60,24 @@ export function mappedSource(mapper: Mapper, metrics: Metrics): EventSource {
   }
 }
 
-function rawRecord(record: LogRecord): RawRecord {
-  return {
-    key: record.key,
-    value: record.value,
-    headers: record.headers,
-    timestamp: record.timestamp,
-    place: `${record.topic}[${record.partition}]@${record.offset}`,
+/** A record of the log as mappers take it. Its place is only made where a message or an id wants it. */
+class LogRaw implements RawRecord {
+  readonly key: Buffer | null
+  readonly value: Buffer | null
+  readonly headers: Headers
+  readonly timestamp: EpochMs
+  readonly #record: LogRecord
+
+  constructor(record: LogRecord) {
+    this.key = record.key
+    this.value = record.value
+    this.headers = record.headers
+    this.timestamp = record.timestamp
+    this.#record = record
+  }
+
+  get place(): string {
+    return `${this.#record.topic}[${this.#record.partition}]@${this.#record.offset}`
   }
 }
 

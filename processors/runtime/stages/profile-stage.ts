@@ -5,6 +5,7 @@ import type { Application } from '../../app/schema.ts'
 import { groupOf, type TopicNames } from '../../app/topics.ts'
 import { type Clock, type EpochMs, epochMs, type Ms, ms } from '../../app/units.ts'
 import type { LogRecord, NewRecord } from '../../engine/ports.ts'
+import { newVectors } from '../../features/index.ts'
 import type { FeatureSet, KeyState, Lookups, Updated, Vector } from '../../features/types.ts'
 import { deadLetter, encodeScores, frame, profileScores, SampleBatch, type SampleLayout } from '../../outputs/index.ts'
 import type { Score, Scorer } from '../../scorer/types.ts'
@@ -15,7 +16,10 @@ import type { Metrics } from '../telemetry.ts'
 import { traced } from '../trace.ts'
 import type { EntityReader, EntityStates } from './entity-reader.ts'
 import { type EventSource, SOURCE_HEADER, type Sourced, type SourcedEvent } from './event-source.ts'
-import { type ProfileState, PSEUDONYM_BYTES, packProfile, unpackProfile } from './profile-state.ts'
+import { type ProfileState, packProfile, pseudonymFrom, unpackProfile } from './profile-state.ts'
+
+/** Stands where the next event comes. */
+const NO_EVENT: XdmEvent = { id: '', ts: epochMs(0), key: '', xdm: { _id: '', timestamp: '' } }
 
 export interface ProfileInput extends Sourced {
   /** Values of other entities, as they were when the batch was read. */
@@ -25,7 +29,7 @@ export interface ProfileInput extends Sourced {
 interface Row {
   readonly sourced: SourcedEvent
   readonly vector: Vector
-  readonly pseudonym: Buffer
+  readonly pseudonym: Uint8Array
 }
 
 export interface ProfileWork {
@@ -83,6 +87,10 @@ export function profileStage(options: ProfileStageOptions): Stage<ProfileInput, 
     const refused: { record: LogRecord; rejection: Rejection }[] = []
     const touched = new Map<string, ProfileState>()
     const counts: Record<Updated, number> = { applied: 0, duplicate: 0, late: 0 }
+    const vectors = mode === 'rebuild' ? [] : newVectors(featureSet, input.events.length)
+    // One object for all events of the batch: the kernel reads it during the call only.
+    const byEntity = new Map<string, KeyState>()
+    const inputs = { event: NO_EVENT, states: byEntity, lookups: options.lookups, at: epochMs(0) }
     for (const sourced of input.events) {
       const { event, record } = sourced
       const wrongKey = options.fused === undefined ? undefined : keyProblem(event, record)
@@ -105,13 +113,16 @@ export function profileStage(options: ProfileStageOptions): Stage<ProfileInput, 
       }
       touched.set(event.key, state)
       if (mode === 'rebuild') continue
-      const vector = featureSet.newVector()
-      const byEntity = new Map<string, KeyState>([['profile', state.features]])
+      const vector = vectors[rows.length]!
+      byEntity.set('profile', state.features)
       for (const entity of others) {
         const foreign = input.foreign.of(entity, event)
         if (foreign) byEntity.set(entity, foreign)
+        else byEntity.delete(entity)
       }
-      featureSet.vector({ event, states: byEntity, lookups: options.lookups, at: epochMs(state.features.time) }, vector)
+      inputs.event = event
+      inputs.at = epochMs(state.features.time)
+      featureSet.vector(inputs, vector)
       rows.push({ sourced, vector, pseudonym: state.pseudonym })
     }
     for (const outcome of ['applied', 'duplicate', 'late'] as const) {
@@ -133,13 +144,10 @@ export function profileStage(options: ProfileStageOptions): Stage<ProfileInput, 
       const foreign = await options.entities.read(mode === 'live' ? sourced.events : [])
       return { ...sourced, foreign }
     },
-    *keys({ events }) {
-      const seen = new Set<string>()
-      for (const { event } of events) {
-        if (seen.has(event.key)) continue
-        seen.add(event.key)
-        yield event.key
-      }
+    keys({ events }) {
+      const keys = new Set<string>()
+      for (const { event } of events) keys.add(event.key)
+      return keys
     },
     decode: (_key, packed) => unpackProfile(kernel, packed),
     compute,
@@ -163,7 +171,8 @@ async function outputsOf(
   const processedAt = options.clock.now()
   const context = { processedAt, featureSetVersion: options.featureSet.version }
   work.rows.forEach(({ sourced: { event, record, source } }, index) => {
-    const key = Buffer.from(event.key)
+    // A fused record is keyed by the profile already: see `keyProblem`.
+    const key = options.fused === undefined || !record.key ? Buffer.from(event.key) : record.key
     const headers = traced('profile', record.headers)
     const withTrace = headers ? { headers } : {}
     const value = encodeScores(
@@ -241,26 +250,42 @@ function samplesOf(
 }
 
 function countScores(metrics: Metrics, scores: readonly Score[][]): void {
-  const counts = new Map<string, { labels: string[]; count: number }>()
+  // A list: a batch has a handful of kinds, and looking through them is cheaper than making a key of each score.
+  const counts: { readonly score: Score; count: number }[] = []
   for (const row of scores) {
-    for (const { model, version, role, fallback } of row) {
-      const id = `${model}\0${version}\0${role}\0${fallback}`
-      const entry = counts.get(id)
-      if (entry) entry.count++
-      else counts.set(id, { labels: [model, version, role, fallback], count: 1 })
+    for (const score of row) {
+      const known = counts.find((it) => isSameKind(it.score, score))
+      if (known) known.count++
+      else counts.push({ score, count: 1 })
     }
   }
-  for (const { labels, count } of counts.values()) metrics.count('rtml_scores_total', labels, count)
+  for (const { score, count } of counts) {
+    metrics.count('rtml_scores_total', [score.model, score.version, score.role, score.fallback], count)
+  }
 }
 
+const isSameKind = (a: Score, b: Score): boolean =>
+  a.model === b.model && a.version === b.version && a.role === b.role && a.fallback === b.fallback
+
 /** A function of the log, like everything in the state: the same after any replay. */
-function pseudonymOf(key: string, event: XdmEvent): Buffer {
-  return createHmac('sha256', key).update(event.key).update('\0').update(event.id).digest().subarray(0, PSEUDONYM_BYTES)
+function pseudonymOf(key: string, event: XdmEvent): Uint8Array {
+  return pseudonymFrom(createHmac('sha256', key).update(event.key).update('\0').update(event.id).digest())
+}
+
+/** Whether bytes are a text; without making a text of them when all is ASCII. */
+function isText(bytes: Buffer, text: string): boolean {
+  if (bytes.length !== text.length) return bytes.toString() === text
+  for (let index = 0; index < bytes.length; index++) {
+    const byte = bytes[index]!
+    if (byte !== text.charCodeAt(index)) return false
+    if (byte > 127) return bytes.toString() === text
+  }
+  return true
 }
 
 function keyProblem(event: XdmEvent, record: LogRecord): Rejection | undefined {
+  if (record.key && isText(record.key, event.key)) return undefined
   const key = record.key?.toString()
-  if (key === event.key) return undefined
   const message =
     `the record is keyed by ${JSON.stringify(key ?? null)} but maps to ${JSON.stringify(event.key)}; a source with keyedBy: identity ` +
     'must key its records by <NAMESPACE>:<id>. Set keyedBy: source to have rtml re-key them.'

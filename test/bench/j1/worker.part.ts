@@ -8,7 +8,7 @@ export interface Throughput extends Usage {
   readonly stages: Readonly<Record<string, number>>
 }
 
-const LOOK_EVERY_MS = 20
+const LOOK_EVERY_MS = 100
 
 /** Works a filled log off; measures from the first scored batch to the last committed one. */
 await part<Throughput>(async (options) => {

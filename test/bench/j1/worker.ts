@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { groupOf } from '../../../processors/app/topics.ts'
+import { openApplicationFile } from '../../../processors/host/application-file.ts'
 import { startWorker, type Worker } from '../../../processors/host/start.ts'
 import type { Logger } from '../../../processors/runtime/telemetry.ts'
 import type { RunningApplication } from '../../../processors/topology.ts'
@@ -27,7 +28,9 @@ const write = (fields: object, message: string) => process.stderr.write(`${messa
 
 /** Starts the job as `rtml run` does, and waits until its groups are joined. */
 export async function startJob({ env, dataDir }: PartOptions): Promise<Job> {
-  const worker = await startWorker({ file: APPLICATION, env: { ...process.env, ...env }, logger, dataDir })
+  const variables = { ...process.env, ...env }
+  const opened = openApplicationFile(APPLICATION, variables)
+  const worker = await startWorker({ opened, env: variables, logger, dataDir })
   const running = await worker.started
   return {
     worker,
