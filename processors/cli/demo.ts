@@ -6,8 +6,10 @@ import { pathToFileURL } from 'node:url'
 import { gunzipSync } from 'node:zlib'
 import { Command } from 'commander'
 import { ms, type Offset } from '../app/units.ts'
-import { createServer, pageFile } from '../edge/server.ts'
+import { serve } from '../edge/serve.ts'
+import { pageFile } from '../edge/server.ts'
 import { openEmbedded } from '../engine/embedded/engine.ts'
+import { openApplicationFile } from '../host/application-file.ts'
 import { overviewOf, RecentScores } from '../host/overview.ts'
 import { PACKAGE_ROOT } from '../host/package-root.ts'
 import { startWorker, type Worker } from '../host/start.ts'
@@ -63,7 +65,7 @@ export function demoCommand(): Command {
       try {
         await using engine = await openEmbedded({ dir, clock: systemClock })
         await using worker = await startWorker({
-          file: join(FOLDER, 'rtml.yaml'),
+          opened: openApplicationFile(join(FOLDER, 'rtml.yaml'), {}),
           env: {},
           logger: silentLogger,
           engine,
@@ -253,18 +255,17 @@ async function openPage(
   recent: RecentScores,
   port: number,
 ): Promise<AsyncDisposable & { address: string }> {
-  const server = await createServer({
-    health: () => worker.health(),
-    metrics: () => worker.metrics.expose(),
-    metricsType: worker.metrics.contentType,
+  return serve({
+    worker,
     overview: () => overviewOf(worker, recent),
     pageFile: pageFile(PACKAGE_ROOT),
+    origins: worker.opened.app.edge.origins,
+    env: {},
+    logger: silentLogger,
+    host: '127.0.0.1',
+    port,
+    anyPort: true,
   })
-  const address = await server.listen({ host: '127.0.0.1', port }).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EADDRINUSE') throw error
-    return server.listen({ host: '127.0.0.1', port: 0 })
-  })
-  return { address, [Symbol.asyncDispose]: () => server.close() }
 }
 
 /** Opens the page where a person sits in front of it; never a reason to fail. */

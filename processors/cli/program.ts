@@ -1,5 +1,4 @@
 import { Command } from 'commander'
-import { acceptLossCommand } from './accept-loss.ts'
 import { benchCommand } from './bench.ts'
 import { checkCommand } from './check.ts'
 import { completionCommand } from './completion.ts'
@@ -11,10 +10,12 @@ import { initCommand } from './init.ts'
 import { mapCommand } from './map.ts'
 import { modelsCommand } from './models.ts'
 import { profileCommand } from './profile.ts'
+import { rebuildCommand } from './rebuild.ts'
 import { replayCommand } from './replay.ts'
 import { runCommand } from './run.ts'
 import { testCommand } from './test.ts'
 import { topicsCommand } from './topics.ts'
+import { verifyCommand } from './verify.ts'
 import { version, versionCommand } from './version.ts'
 
 /** The whole command line: what `rtml` runs, and what docs/cli.md and the completion scripts are made from. */
@@ -46,7 +47,8 @@ SCHEMA_REGISTRY_URL = Kafka. Exit codes: 0 done, 1 failed, 2 bad usage.`,
     replayCommand(),
     topicsCommand(),
     deadLettersCommand(),
-    acceptLossCommand(),
+    verifyCommand(),
+    rebuildCommand(),
     profileCommand(),
     explainCommand(),
     evaluateCommand(),

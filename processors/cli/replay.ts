@@ -1,9 +1,10 @@
 import { statSync } from 'node:fs'
 import { Command } from 'commander'
 import { RtmlError } from '../app/errors.ts'
-import { epochMs, ms, offset } from '../app/units.ts'
+import { ms, offset } from '../app/units.ts'
 import type { Engine, NewRecord } from '../engine/ports.ts'
 import { openRawFile, records } from '../host/raw-file.ts'
+import { keyedRecord } from '../host/raw-record.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { planApplication } from '../topology.ts'
 import { BadUsage, printJson, printLine, progress } from './output.ts'
@@ -65,23 +66,13 @@ export function replayCommand(): Command {
             bar.update(bytes)
           }
           for await (const record of input) {
-            const raw = {
-              key: record.key,
-              value: record.value,
-              headers: record.headers ?? {},
-              timestamp: epochMs(systemClock.now()),
-              place: 'replay',
-            }
-            await mapper.prepare([raw])
-            const event = mapper.map(raw).events[0]
+            const { record: keyed, event } = await keyedRecord(mapper, topic, record)
             const wait = pace && event ? pace(event.ts) : 0
             if (wait > 0) {
               await flush()
               await systemClock.sleep(ms(wait))
             }
-            // Without a key of its own a record is keyed by the visitor, so that a visitor's events stay in order.
-            const key = record.key ?? (event ? Buffer.from(event.key) : null)
-            chunk.push({ topic, key, value: record.value, headers: raw.headers })
+            chunk.push(keyed)
             count++
             bytes += record.value?.length ?? 0
             if (chunk.length >= CHUNK) await flush()

@@ -1,11 +1,13 @@
 import { Command, Option } from 'commander'
 import { pino } from 'pino'
-import { createServer, pageFile } from '../edge/server.ts'
+import { serve } from '../edge/serve.ts'
+import { pageFile } from '../edge/server.ts'
 import { overviewOf } from '../host/overview.ts'
 import { PACKAGE_ROOT } from '../host/package-root.ts'
 import { startWorker, type Worker } from '../host/start.ts'
+import type { Logger } from '../runtime/telemetry.ts'
 import { CommandFailed, note } from './output.ts'
-import { type EngineOptions, examples, portOption, withEngine } from './shared.ts'
+import { type EngineOptions, examples, openApp, portOption, withEngine } from './shared.ts'
 
 export interface ListenOptions {
   readonly host: string
@@ -28,8 +30,13 @@ export function runCommand(): Command {
     )
     .action(async (options: EngineOptions & ListenOptions & { logLevel: string }) => {
       const logger = pino({ level: options.logLevel, base: null }, pino.destination({ dest: 2, sync: false }))
-      await using worker = await startWorker({ file: options.app, env: process.env, logger, dataDir: options.data })
-      await using server = await listen(worker, options)
+      await using worker = await startWorker({
+        opened: openApp(options),
+        env: process.env,
+        logger,
+        dataDir: options.data,
+      })
+      await using server = await listen(worker, options, logger)
       logger.info({ address: server.address, engine: worker.engine.name }, 'listening')
       worker.started.then(() => logger.info({ app: worker.opened.app.name }, 'events flow')).catch(() => {})
       const end = await Promise.race([stopSignal(), worker.failed.then((error) => ({ error }))])
@@ -38,30 +45,22 @@ export function runCommand(): Command {
     })
 }
 
-/** Serves a worker's health, metrics and page. */
-export async function listen(
+/** Serves a worker's API, health, metrics and page. @throws RtmlError CONFIG when nothing guards a public address */
+export function listen(
   worker: Worker,
   { host, port }: ListenOptions,
+  logger: Logger,
 ): Promise<AsyncDisposable & { address: string }> {
-  const server = await createServer({
-    health: () => worker.health(),
-    metrics: () => worker.metrics.expose(),
-    metricsType: worker.metrics.contentType,
+  return serve({
+    worker,
     overview: () => overviewOf(worker),
     pageFile: pageFile(PACKAGE_ROOT),
+    origins: worker.opened.app.edge.origins,
+    env: process.env,
+    logger,
+    host,
+    port,
   })
-  const address = await server.listen({ host, port }).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'EADDRINUSE')
-      throw new CommandFailed(`port ${port} of ${host} is taken. Choose another with --port, or any free one: --port 0`)
-    if (error.code === 'EADDRNOTAVAIL' || error.code === 'ENOTFOUND')
-      throw new CommandFailed(
-        `${host} is no address of this machine. Choose another with --host, such as 127.0.0.1 or 0.0.0.0`,
-      )
-    if (error.code === 'EACCES')
-      throw new CommandFailed(`port ${port} needs more rights. Choose one above 1023 with --port.`)
-    throw error
-  })
-  return { address, [Symbol.asyncDispose]: () => server.close() }
 }
 
 export function stopSignal(): Promise<string> {

@@ -3,7 +3,7 @@ import { systemClock } from '../runtime/clock.ts'
 import { type Health, healthOf } from '../runtime/service.ts'
 import type { Logger } from '../runtime/telemetry.ts'
 import { type RunningApplication, runApplication } from '../topology.ts'
-import { type Env, type OpenedApplication, openApplicationFile } from './application-file.ts'
+import type { Env, OpenedApplication } from './application-file.ts'
 import { openEngine } from './open-engine.ts'
 import { type PrometheusMetrics, prometheusMetrics } from './prometheus.ts'
 
@@ -22,7 +22,7 @@ export interface Worker extends AsyncDisposable {
 }
 
 export interface WorkerOptions {
-  readonly file: string
+  readonly opened: OpenedApplication
   readonly env: Env
   readonly logger: Logger
   readonly dataDir?: string | undefined
@@ -34,10 +34,9 @@ const LAG_EVERY_MS = 2_000
 /** A start that takes longer is named in the health. */
 const STARTING = 'starting'
 
-/** @throws RtmlError CONFIG when the application file isn't valid */
+/** @throws RtmlError CONFIG when the engine's settings aren't valid */
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
-  const { env, logger } = options
-  const opened = openApplicationFile(options.file, env)
+  const { env, logger, opened } = options
   const engine =
     options.engine ??
     (await openEngine(env, {
