@@ -45,6 +45,8 @@ export async function takeOver<Prepared, State, Work>(
     const bounds = await boundsOf(context, shard)
     const mark = await snapshotMark(context, shard, signal)
     const outbox = found === undefined ? [] : await context.store.outbox(shard)
+    // What was read counts only if the store hadn't lost it by then: a lost outbox must not pass for an empty one.
+    if (found !== undefined && !context.isAtomic) await confirm(context, shard, epoch, found)
     const pending = outbox.filter(({ to }) => committed === undefined || to > committed)
     const isExact = context.options.delivery === 'exactly-once'
     const mustFill = found === undefined || !isWorthKeeping(found, committed, isExact ? pending : undefined, mark)
@@ -98,6 +100,15 @@ function isWorthKeeping(
     covered = to
   }
   return covered === found
+}
+
+/** @throws RtmlError STORE_DOWN when the store no longer stands at `position` under `epoch`, FENCED when somebody took over */
+async function confirm(context: ShardContext, shard: Shard, epoch: Epoch, position: Offset): Promise<void> {
+  const nothing = { from: position, to: position, states: new Map<string, Buffer>(), outputs: [], rebuild: true }
+  const applied = await context.store.apply(shard, epoch, nothing)
+  if (applied.kind === 'fenced' && applied.epoch > epoch)
+    throw new RtmlError('FENCED', `shard ${publisherId(shard)} was taken over while it was being read`)
+  if (applied.kind !== 'applied') throw new RtmlError('STORE_DOWN', `the store moved during a take-over (${applied.kind})`)
 }
 
 /** The transactional id: one owner an input partition, as kafkajs's protocol generation demands. */
