@@ -13,10 +13,11 @@ import { fusedSource, groupOf, type TopicNames, topicNames } from './app/topics.
 import { type Clock, ms, type Random } from './app/units.ts'
 import type { Engine, TopicSpec } from './engine/ports.ts'
 import { createExpressions, type Expressions } from './expressions/index.ts'
-import { createFeatureSet } from './features/index.ts'
+import { createFeatureSet, sideFeatures } from './features/index.ts'
 import type { FeatureSet, Lookups } from './features/types.ts'
 import { createMapper, loadMapping, type Mapper, type ReadFile } from './mapper/index.ts'
 import { SCORES_SCHEMA, scoresSubject } from './outputs/index.ts'
+import { serveBackfills } from './runtime/repair/backfill-service.ts'
 import type { KeyedStage } from './runtime/repair/keyed-stage.ts'
 import type { ShardContext, ShardOptions } from './runtime/context.ts'
 import { Layouts } from './runtime/layouts.ts'
@@ -308,6 +309,22 @@ function keyedStages(plan: Plan, parts: StageParts): KeyedStage[] {
       pseudonymKey: parts.env('RTML_PSEUDONYM_KEY') ?? app.name,
     })
     return { stage: erase(stage), kernel, skipBytes: PSEUDONYM_BYTES }
+  })
+}
+
+/** Fills features from the log when an operator asks for it, beside a running application, until `signal` aborts. */
+export function fillFeatures(
+  { plan, engine, service, context }: RunningApplication,
+  options: { readonly env: (name: string) => string | undefined; readonly signal: AbortSignal; readonly pollMs?: number },
+): Promise<void> {
+  const parts = { engine, clock: context.clock, env: options.env }
+  return serveBackfills({
+    ...options,
+    context,
+    service,
+    stages: replayStages(plan, parts),
+    sideStages: (features) =>
+      replayStages(plan, { ...parts, featureSet: sideFeatures(plan.app, plan.expressions, features).featureSet }),
   })
 }
 

@@ -6,7 +6,7 @@ import type { Evaluator } from './evaluator.ts'
 import { hash48, SEED, tieOf } from './hash.ts'
 import { type Input, newInput, readValue } from './input.ts'
 import type { KeyReader } from './keys.ts'
-import { describeLayout, Migration } from './layout.ts'
+import { describeLayout, Migration, type TrackDescriptor } from './layout.ts'
 import { decodeState, encodeState, layoutIdOf, State, type StateShape } from './state.ts'
 import { addToTrack, pruneTrack, type Track } from './track.ts'
 import type { EntityKernel, KeyState, LayoutDescriptor, Updated } from './types.ts'
@@ -30,6 +30,7 @@ export class Kernel implements EntityKernel {
   readonly #evaluator: Evaluator
   readonly #keys: KeyReader
   readonly #migrations = new Map<number, Migration>()
+  readonly #places = new Map<number, readonly number[]>()
   readonly #input: Input = newInput()
 
   /** @param tracks sorted by key */
@@ -78,6 +79,31 @@ export class Kernel implements EntityKernel {
 
   encode(state: KeyState): Buffer {
     return encodeState(this.#shape, state as State)
+  }
+
+  merge(into: KeyState, from: KeyState, side: EntityKernel): void {
+    const [target, source] = [into as State, from as State]
+    if (target.time !== source.time) {
+      throw new Error(`a state of ${this.entity} at ${target.time} can't take over one at ${source.time}`)
+    }
+    this.#placesOf(side.layout).forEach((place, i) => {
+      target.tracks[place] = source.tracks[i]!
+    })
+    if (source.quietUntil < target.quietUntil) target.quietUntil = source.quietUntil
+  }
+
+  /** By track of the other layout: place of the same track here. */
+  #placesOf(layout: LayoutDescriptor): readonly number[] {
+    const known = this.#places.get(layout.id)
+    if (known) return known
+    const own = this.layout.tracks as readonly TrackDescriptor[]
+    const places = (layout.tracks as readonly TrackDescriptor[]).map(({ key, aggregates }) => {
+      const place = own.findIndex((it) => it.key === key)
+      if (place >= 0 && own[place]!.aggregates.join() === aggregates.join()) return place
+      throw new Error(`${this.entity} has no track ${key} with the aggregates ${aggregates.join(', ')}`)
+    })
+    this.#places.set(layout.id, places)
+    return places
   }
 
   /**

@@ -10,7 +10,7 @@ import { PANES_MAX, type Window } from './windows.ts'
 const FORMAT = 1
 
 /** A track as a descriptor says it. */
-interface TrackDescriptor {
+export interface TrackDescriptor {
   readonly key: string
   readonly window: Window
   /** Aggregate ids, sorted. */

@@ -49,6 +49,12 @@ export interface EntityKernel {
   decode(packed: Buffer): KeyState
   /** Canonical: equal states give equal bytes. */
   encode(state: KeyState): Buffer
+  /**
+   * Takes over what `from`, a state of the kernel `side` after the same events, keeps: each of its tracks replaces the one
+   * of the same definition. `from` must not be used afterwards.
+   * @throws Error when the two states have not seen the same events, or a track is not the same here
+   */
+  merge(into: KeyState, from: KeyState, side: EntityKernel): void
   /** Applies one event in log order. */
   update(state: KeyState, event: XdmEvent): Updated
   /** Drops everything when the key was silent for longer than its ttl at `at`. @returns true when the state is expired */

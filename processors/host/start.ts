@@ -2,7 +2,7 @@ import type { Engine } from '../engine/ports.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { type Health, healthOf } from '../runtime/service.ts'
 import type { Logger } from '../runtime/telemetry.ts'
-import { type RunningApplication, runApplication } from '../topology.ts'
+import { fillFeatures, type RunningApplication, runApplication } from '../topology.ts'
 import type { Env, OpenedApplication } from './application-file.ts'
 import { openEngine } from './open-engine.ts'
 import { type PrometheusMetrics, prometheusMetrics } from './prometheus.ts'
@@ -69,6 +69,10 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     if (!stop.signal.aborted) failed.resolve(error)
   })
   const measuring = measure(engine, metrics, () => running, stop.signal)
+  const filling = started.then(
+    (application) => fillFeatures(application, { env: (name) => env[name], signal: stop.signal }),
+    () => {},
+  )
 
   return {
     opened,
@@ -91,6 +95,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       await started.catch(() => {})
       await running?.[Symbol.asyncDispose]()
       await measuring
+      await filling
       if (!options.engine) await engine[Symbol.asyncDispose]()
     },
   }

@@ -39,6 +39,11 @@ export class GroupWorker implements Subscriber, AsyncDisposable {
     )
   }
 
+  /** Shards that run now. */
+  running(): ShardWorker<unknown, unknown, unknown>[] {
+    return [...this.#workers.values()].filter(({ status }) => status.state === 'running')
+  }
+
   assigned(partitions: readonly TopicPartition[]): void {
     for (const { topic, partition } of partitions) {
       if (this.#workers.has(partition) || this.#isClosed) continue

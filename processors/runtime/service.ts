@@ -2,7 +2,7 @@ import type { EpochMs } from '../app/units.ts'
 import type { ShardContext } from './context.ts'
 import { GroupWorker } from './group-worker.ts'
 import { retry } from './retry.ts'
-import type { ShardStatus } from './shard-worker.ts'
+import type { ShardStatus, ShardWorker } from './shard-worker.ts'
 import type { Stage } from './stage.ts'
 
 export interface StageStatus {
@@ -42,6 +42,11 @@ export class Service implements AsyncDisposable {
 
   status(): readonly StageStatus[] {
     return this.#groups.map((group) => ({ stage: group.stage.name, topic: group.stage.topic, shards: group.status() }))
+  }
+
+  /** Shards of a stage that run in this process now. */
+  running(stage: string): ShardWorker<unknown, unknown, unknown>[] {
+    return this.#groups.filter((group) => group.stage.name === stage).flatMap((group) => group.running())
   }
 
   /** Drains, publishes, commits, leaves. Bounded: what can't be finished in time is left to the next owner. */

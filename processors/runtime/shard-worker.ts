@@ -6,7 +6,7 @@ import { retry, Stopped } from './retry.ts'
 import type { Stage } from './stage.ts'
 import { StateCache } from './state-cache.ts'
 import { takeOver } from './take-over.ts'
-import { NO_ISOLATION, Tenure } from './tenure.ts'
+import { NO_ISOLATION, type Rest, Tenure } from './tenure.ts'
 
 export type ShardState = 'taking-over' | 'running' | 'fenced' | 'failed' | 'stopped'
 
@@ -78,6 +78,15 @@ export class ShardWorker<Prepared, State, Work> {
   async deliver(run: RecordRun): Promise<void> {
     await this.#tenure?.accept(run)
     this.#progressAt = this.#context.clock.now()
+  }
+
+  /**
+   * Runs `work` between two batches of a running tenure: see `Tenure.atRest`.
+   * @throws Stopped when there is none
+   */
+  async atRest(work: (rest: Rest) => Promise<void>): Promise<void> {
+    if (this.#state !== 'running' || !this.#tenure) throw new Stopped()
+    await this.#tenure.atRest(work)
   }
 
   /** Finishes what was taken in, publishes it and lets go. @returns what a later take-over by this process can start from */

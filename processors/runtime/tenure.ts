@@ -15,6 +15,12 @@ interface Batch {
   readonly records: readonly LogRecord[]
 }
 
+/** A shard between two batches. */
+export interface Rest {
+  readonly position: Offset
+  rewrite(changed: ReadonlyMap<string, Buffer>): Promise<void>
+}
+
 /**
  * One uninterrupted ownership of a shard, from a finished take-over on: batches come in through `accept`, in order, and
  * leave through the store and the log. Steps of one batch:
@@ -112,6 +118,35 @@ export class Tenure<Prepared, State, Work> {
   accept(run: RecordRun): Promise<void> {
     this.#accepting = this.#accepting.then(() => this.#accept(run)).catch((error: unknown) => this.#failed(error))
     return this.#accepting
+  }
+
+  /**
+   * Runs `work` between two batches: the store stands at the given position, nothing is in flight, and nothing is taken in
+   * until the promise settles. A failure of `work` is the caller's.
+   * @throws Stopped when the tenure ended
+   */
+  atRest(work: (rest: Rest) => Promise<void>): Promise<void> {
+    const done = this.#accepting.then(async () => {
+      await this.#applied
+      if (this.#isOver) throw new Stopped()
+      await work({ position: this.#position, rewrite: (changed) => this.#rewrite(changed) })
+    })
+    this.#accepting = done.catch(() => {})
+    return done
+  }
+
+  /** Replaces states without moving the position, under this tenure's epoch. @throws Stopped */
+  async #rewrite(changed: ReadonlyMap<string, Buffer>): Promise<void> {
+    // Before the write: whatever becomes of it, the next batch reads these states anew.
+    this.#cache.drop(changed.keys())
+    const position = this.#position
+    const expireMs = this.#stage.stateExpireMs
+    const batch = { from: position, to: position, states: changed, outputs: [], rebuild: true }
+    const applied = await this.#retry(() =>
+      this.#context.store.apply(this.#shard, this.#epoch, expireMs === undefined ? batch : { ...batch, expireMs }),
+    )
+    if (this.#judge(applied, position, position) === undefined) throw new Stopped()
+    this.#snapshots?.applied(changed)
   }
 
   /** Finishes the batches that were taken in and publishes them; the rest of a run that is being taken in is left. */

@@ -157,7 +157,7 @@ export const shardOf = (plan: Plan, { stage }: KeyedStage, partition: number): S
   partition,
 })
 
-/** Waits until every stage has applied all that is in the log, two looks in a row. */
+/** Waits until every stage has applied all that is in the log and published what follows from it. */
 export async function drained(app: RunningApplication): Promise<void> {
   const deadline = performance.now() + 60_000
   let calm = 0
@@ -165,10 +165,12 @@ export async function drained(app: RunningApplication): Promise<void> {
   for (;;) {
     const positions: string[] = []
     let isBehind = false
-    for (const { topic, shards } of app.service.status()) {
+    for (const { stage, topic, shards } of app.service.status()) {
       for (const { partition, end } of await app.engine.log.bounds(topic)) {
         const position = shards.get(partition)?.position
-        if (position !== end) isBehind = true
+        // Committed, hence published too: what a stage still has to publish is input of the next one.
+        const committed = await app.engine.log.committed(groupOf(app.plan.app, stage), { topic, partition })
+        if (position !== end || (committed ?? 0) !== end) isBehind = true
         positions.push(`${topic}/${partition}=${position}`)
       }
     }

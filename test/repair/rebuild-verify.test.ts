@@ -8,6 +8,7 @@ import type { Plan } from '../../processors/topology.ts'
 import {
   applicationOf,
   drained,
+  eventOf,
   type Fixture,
   fixture,
   partitionFor,
@@ -193,8 +194,9 @@ describe('states that were computed by a running application', () => {
     await using app = await start(plan, engine)
     await drained(app)
     expect(await scores()).toBe(before)
-    const event = rawEvents('raw.web', 1, 900_001)
-    await engine.log.append(event)
+    const event = { ...eventOf(EVENTS), id: 'fresh', time: Date.now() }
+    const value = Buffer.from(JSON.stringify(event))
+    await engine.log.append([{ topic: 'raw.web', key: Buffer.from(event.visitor), value }])
     await drained(app)
     expect(await scores()).toBe(before + 1)
   })

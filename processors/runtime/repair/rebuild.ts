@@ -4,6 +4,7 @@ import { type FeatureStore, type Log, type NewRecord, PEEK_KEYS_MAX, type Shard 
 import type { FeatureSet } from '../../features/types.ts'
 import { findSnapshot, forgottenMark, readSnapshot } from '../snapshots.ts'
 import { publisherId } from '../take-over.ts'
+import { PROGRESS_KEY } from './backfill.ts'
 import { type Base, baseStates, boundsOf, findBase } from './base.ts'
 import { type Difference, StateComparer } from './compare.ts'
 import { type KeyedStage, originNote, placeOf } from './keyed-stage.ts'
@@ -144,7 +145,7 @@ async function compareAll(options: RebuildOptions, computed: ComputedShard): Pro
   }
   // What only the store has.
   for await (const some of store.scan(shard)) {
-    const keys = [...some.keys()]
+    const keys = [...some.keys()].filter((key) => key !== PROGRESS_KEY)
     const known = await table.load(keys)
     for (let at = 0; at < keys.length; at += PEEK_KEYS_MAX) {
       const surplus = keys.slice(at, at + PEEK_KEYS_MAX).filter((_, index) => known[at + index] === undefined)

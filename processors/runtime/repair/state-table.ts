@@ -107,3 +107,68 @@ export class SampleTable implements StateTable {
     this.#states.delete(last)
   }
 }
+
+const HASH_END = 2 ** 32
+
+/** Hash of a key that decides when it has its turn. */
+export const turnOf = (key: string): number => murmur3(key)
+
+/**
+ * States of the keys whose hashes begin at `first`, as many as fit: when there are more, the range becomes shorter and the
+ * rest is left to a later pass. As with a sample, the bound only falls, so each key that is in was in from the start.
+ */
+export class TurnTable implements StateTable {
+  readonly #first: number
+  readonly #keysMax: number
+  readonly #states = new Map<string, Buffer | undefined>()
+  #bound = HASH_END
+
+  constructor(first: number, keysMax: number) {
+    this.#first = first
+    this.#keysMax = keysMax
+  }
+
+  /** First hash that has no turn in this pass; 2^32 when all have. */
+  get bound(): number {
+    return this.#bound
+  }
+
+  get isLast(): boolean {
+    return this.#bound === HASH_END
+  }
+
+  has(key: string): boolean {
+    return this.#states.has(key)
+  }
+
+  /** @returns whether the key is in */
+  admit(key: string): boolean {
+    if (this.#states.has(key)) return true
+    const turn = turnOf(key)
+    if (turn < this.#first || turn >= this.#bound) return false
+    this.#states.set(key, undefined)
+    if (this.#states.size > this.#keysMax) this.#shorten()
+    return this.#states.has(key)
+  }
+
+  /** Keys in the order of their turns. */
+  inTurn(): string[] {
+    return [...this.#states.keys()].sort((a, b) => turnOf(a) - turnOf(b))
+  }
+
+  async load(keys: readonly string[]): Promise<(Buffer | undefined)[]> {
+    return keys.map((key) => this.#states.get(key))
+  }
+
+  async save(states: ReadonlyMap<string, Buffer>): Promise<void> {
+    for (const [key, packed] of states) if (this.#states.has(key)) this.#states.set(key, packed)
+  }
+
+  #shorten(): void {
+    const turns = [...this.#states.keys()].map(turnOf).sort((a, b) => a - b)
+    const middle = turns[Math.floor(turns.length / 2)]!
+    // Keys of one hash have their turn together: a bound in the midst of them would be no bound.
+    this.#bound = middle > turns[0]! ? middle : middle + 1
+    for (const key of this.#states.keys()) if (turnOf(key) >= this.#bound) this.#states.delete(key)
+  }
+}
