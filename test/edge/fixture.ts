@@ -83,6 +83,7 @@ export async function fixture(options: FixtureOptions = {}): Promise<Fixture> {
   const running = await worker.started
   const seen = options.engine?.(engine) ?? engine
   const edge = cleanUp.use(await Edge.open({ ...options, running: { ...running, engine: seen }, env }))
+  const servers = cleanUp.use(new AsyncDisposableStack())
   const serve = async (security: Security) => {
     const server = await createServer(
       {
@@ -103,7 +104,7 @@ export async function fixture(options: FixtureOptions = {}): Promise<Fixture> {
       },
       { security, origins: running.plan.app.edge.origins },
     )
-    cleanUp.defer(() => server.close())
+    servers.defer(() => server.close())
     return server
   }
   const server = await serve(securityFrom({}, '127.0.0.1'))
