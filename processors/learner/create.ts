@@ -2,6 +2,7 @@
 import type { LearnerDefinition } from '../app/schema-learning.ts'
 import { kindOfState } from './bytes.ts'
 import { CALIBRATED, Calibrated } from './calibration/calibrated.ts'
+import { FOREST, Forest } from './forest.ts'
 import { FTRL, Ftrl } from './ftrl.ts'
 import { MLP, Mlp } from './mlp.ts'
 import type { InputColumn, Learner, Task } from './types.ts'
@@ -9,6 +10,7 @@ import type { InputColumn, Learner, Task } from './types.ts'
 const DECODERS: Readonly<Record<string, (bytes: Uint8Array) => Learner>> = {
   [FTRL]: Ftrl.decode,
   [MLP]: Mlp.decode,
+  [FOREST]: Forest.decode,
   [CALIBRATED]: (bytes) => Calibrated.decode(bytes, decodeLearner),
 }
 
@@ -33,7 +35,7 @@ function createPlain(
     case 'mlp':
       return new Mlp({ inputs, task, ...mlp })
     case 'forest':
-      throw new RangeError(`${forest.trees}`)
+      return new Forest({ inputs, task, ...forest })
   }
 }
 

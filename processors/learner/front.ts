@@ -81,7 +81,7 @@ export class Front {
       // NaN and ±∞ fail the comparison.
       if (Math.abs(value) <= FLOAT_MAX) {
         const z = (value - this.#mean[i]!) * this.#inverse[i]!
-        dense[i] = z > CUT ? CUT : z < -CUT ? -CUT : z
+        dense[i] = Math.min(CUT, Math.max(-CUT, z))
         dense[width + i] = 0
       } else {
         dense[i] = 0
