@@ -102,9 +102,9 @@ function showScenario({ settings, events, faults }: Scenario): void {
   console.log(`settings ${JSON.stringify(settings)}`)
   for (const { atMs, to, key, value } of events)
     console.log(`${atMs.toFixed(1).padStart(9)} produce to ${to} ${key} ${value}`)
-  for (const { atMs, steps, kind, whom, forMs } of faults)
+  for (const { atMs, steps, after, kind, whom, forMs } of faults)
     console.log(
-      `${atMs.toFixed(1).padStart(9)} + ${steps} steps: ${kind} (${whom.toFixed(2)}, ${Math.round(forMs)} ms)`,
+      `${atMs.toFixed(1).padStart(9)} + ${after === undefined ? `${steps} steps` : `next ${after}`}: ${kind} (${whom.toFixed(2)}, ${Math.round(forMs)} ms)`,
     )
   console.log('')
 }

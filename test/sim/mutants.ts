@@ -14,11 +14,11 @@ export interface Mutant {
   readonly about: string
   readonly patches?: readonly Patch[]
   readonly guards?: Guards
+  /** A seed near which it was caught; default 1. */
+  readonly hint?: number
 }
 
 const store = (off: keyof Guards['store']): Guards => ({ ...ALL_GUARDS, store: { ...ALL_GUARDS.store, [off]: false } })
-
-let unique = 0
 
 export const MUTANTS: readonly Mutant[] = [
   {
@@ -43,11 +43,14 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'dedup',
-    about: 'the kernel does not remember event ids',
+    about: 'the kernel takes an event id that it remembers',
     guards: {
       ...ALL_GUARDS,
       kernel: (kernel) => ({
-        update: (state, event) => kernel.update(state, { ...event, id: `${event.id} ${unique++}` }),
+        update(state, event) {
+          const updated = kernel.update(state, event)
+          return updated === 'duplicate' ? kernel.update(state, { ...event, id: `${event.id} again` }) : updated
+        },
       }),
     },
   },
@@ -207,6 +210,17 @@ export const MUTANTS: readonly Mutant[] = [
         file: 'runtime/tenure.ts',
         find: 'run.from < from ? run.records.filter((record) => record.offset >= from) : run.records',
         replace: 'run.records',
+      },
+    ],
+  },
+  {
+    name: 'late-commit',
+    about: 'at least once, the last position of an idle stream waits for the next event',
+    patches: [
+      {
+        file: 'runtime/outbox.ts',
+        find: 'if (this.#uncommitted !== undefined) this.#commitLater()',
+        replace: '',
       },
     ],
   },

@@ -27,12 +27,18 @@ export class Network {
   readonly weather: Weather
   readonly #downUntil = new Map<Service, number>()
   readonly #history: History
+  #awaited: { readonly what: string; readonly run: (process: SimProcess) => void }[] = []
 
   constructor(scheduler: Scheduler, dice: Dice, weather: Weather, history: History) {
     this.#scheduler = scheduler
     this.#dice = dice
     this.weather = weather
     this.#history = history
+  }
+
+  /** Runs when the next call of this name has taken effect, before its reply is under way. */
+  afterNext(what: string, run: (process: SimProcess) => void): void {
+    this.#awaited.push({ what, run })
   }
 
   takeDown(service: Service, forMs: number): void {
@@ -68,11 +74,18 @@ export class Network {
           this.#history.note(process.name, service, what, error)
           answer = () => reject(error)
         }
+        if (this.#awaited.length > 0) this.#tell(process, what)
         if (isLate) return
         if (this.#dice.chance(this.weather.lostReply)) return unheard(TIMEOUT_MS)
         this.#scheduler.after(this.#delay(), () => process.hear(answer))
       })
     })
+  }
+
+  #tell(process: SimProcess, what: string): void {
+    const due = this.#awaited.filter((it) => what.startsWith(it.what))
+    this.#awaited = this.#awaited.filter((it) => !due.includes(it))
+    for (const { run } of due) run(process)
   }
 
   #delay(): number {

@@ -69,6 +69,8 @@ export interface Fault {
   readonly atMs: number
   /** Strikes so many steps after `atMs`: between any two awaits. */
   readonly steps: number
+  /** Strikes the process whose call of this name takes effect next, just then. */
+  readonly after?: string
   readonly kind: (typeof FAULTS)[number]
   /** Chooses whom it strikes. */
   readonly whom: number
@@ -126,11 +128,27 @@ function faultsOf(dice: Dice, { isCalm }: Settings): Fault[] {
       steps: dice.integer(0, 30),
       kind: dice.pick(kinds),
       whom: dice.random(),
+      ...(dice.chance(0.4) ? { after: dice.pick(CALLS) } : {}),
       forMs: dice.chance(0.5) ? dice.between(10, 1_500) : dice.between(500, 6_000),
     }),
   )
   return faults.sort((a, b) => a.atMs - b.atMs)
 }
+
+const CALLS = [
+  'load',
+  'load',
+  'apply',
+  'apply',
+  'publish',
+  'own',
+  'open publisher',
+  'committed',
+  'outbox',
+  'restore',
+  'trim',
+  'scan',
+]
 
 const RARE: ReadonlySet<Fault['kind']> = new Set(['careless-retention', 'lose-outbox', 'wipe'])
 

@@ -166,7 +166,7 @@ export class SimGroups {
     member.owned = []
     state.members = state.members.filter((it) => it !== member)
     this.#rebalance(group)
-    this.#scheduler.after(this.#dice.between(1, HEARTBEAT_MS), () =>
+    this.#scheduler.after(this.#dice.between(0.1, this.#dice.chance(0.5) ? 3 : HEARTBEAT_MS), () =>
       member.process.hear(() => {
         if (member.hasLeft) return
         member.tokens.clear()

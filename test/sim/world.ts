@@ -107,7 +107,10 @@ class World {
       this.#scheduler.after(atMs, () => this.#log.append([{ topic, key: Buffer.from(key), value }]))
     }
     for (const fault of faults) {
-      this.#scheduler.after(fault.atMs, () => this.#scheduler.afterSteps(fault.steps, () => this.#strike(fault)))
+      this.#scheduler.after(fault.atMs, () => {
+        if (fault.after === undefined) this.#scheduler.afterSteps(fault.steps, () => this.#strike(fault))
+        else this.#network.afterNext(fault.after, (process) => this.#strike(fault, process))
+      })
     }
     for (let nth = 0; nth < settings.processes; nth++) this.#spawn(1)
     this.#groups.watch()
@@ -257,11 +260,11 @@ class World {
     return this.#workers.filter(({ process, isLeaving }) => process.isAlive && !isLeaving)
   }
 
-  #strike(fault: Fault): void {
+  #strike(fault: Fault, struck?: SimProcess): void {
     if (this.#areFaultsOver) return
     const { kind, whom, forMs } = fault
     const present = this.#present
-    const worker = present[Math.floor(whom * present.length)]
+    const worker = present.find(({ process }) => process === struck) ?? present[Math.floor(whom * present.length)]
     this.#history.say('fault', `${kind} ${worker?.process.name ?? ''} ${Math.round(forMs)}`)
     switch (kind) {
       case 'crash':
