@@ -44,11 +44,6 @@ export class StateCache<State> {
     }
   }
 
-  /** Forgets the keys' states: they were written by somebody else. */
-  drop(keys: Iterable<string>): void {
-    for (const key of keys) this.#entries.delete(key)
-  }
-
   clear(): void {
     this.#young.clear()
     this.#old.clear()
