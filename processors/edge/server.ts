@@ -90,6 +90,9 @@ export async function createServer(sources: ServerSources, options: ServerOption
     maxAge: 600,
   })
   installBounds(server, security)
+  server.addHook('onRequest', async (request, reply) => {
+    if (!METHODS.has(request.method)) refuseMethod(known(request.url), reply)
+  })
   installAuthentication(server, security)
   await server.register(rateLimit, limitsOf(security))
   server.addHook(
@@ -100,10 +103,7 @@ export async function createServer(sources: ServerSources, options: ServerOption
   server.addContentTypeParser('text/plain', { parseAs: 'string' }, server.getDefaultJsonParser('error', 'error'))
   await server.register(swagger, { openapi: OPENAPI, hideUntagged: true })
   server.setNotFoundHandler({ preHandler: server.rateLimit() }, async (request, reply) => {
-    const allowed = known(request.url)
-    if (allowed.length === 0) throw new Problem('not-found', 'There is nothing here.')
-    void reply.header('allow', allowed.join(', '))
-    throw new Problem('method-not-allowed', `This address takes ${allowed.join(' and ')}.`)
+    refuseMethod(known(request.url), reply)
   })
 
   operationRoutes(server, sources)
@@ -156,6 +156,16 @@ function newServer({ tls, trustedProxies }: Security): FastifyInstance {
   }
   if (tls) return fastify({ ...settings, https: { ...tls, ...http } } as FastifyServerOptions) as FastifyInstance
   return fastify({ ...settings, http } as FastifyServerOptions) as FastifyInstance
+}
+
+/** Others are refused before anything looks at them. */
+const METHODS = new Set(['GET', 'HEAD', 'POST', 'OPTIONS'])
+
+/** @throws Problem: a wrong method, or a wrong address */
+function refuseMethod(allowed: readonly string[], reply: FastifyReply): never {
+  if (allowed.length === 0) throw new Problem('not-found', 'There is nothing here.')
+  void reply.header('allow', allowed.join(', '))
+  throw new Problem('method-not-allowed', `This address takes ${allowed.join(' and ')}.`)
 }
 
 function installBounds(server: FastifyInstance, { tls }: Security): void {

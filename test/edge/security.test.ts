@@ -148,7 +148,7 @@ describe('tokens', async () => {
   const stranger = await generateKeyPair('ES256')
   const jwk = { ...(await exportJWK(publicKey)), kid: 'a', alg: 'ES256' }
   const settings = { jwksUrl: 'https://issuer.example/jwks', issuer: 'https://issuer.example', audience: 'rtml' }
-  const token = (claims: Record<string, unknown> = {}, key: CryptoKey = privateKey) =>
+  const token = (claims: Record<string, unknown> = {}, key: typeof privateKey = privateKey) =>
     new SignJWT({ scope: 'services:read profiles:read admin', ...claims })
       .setProtectedHeader({ alg: 'ES256', kid: 'a' })
       .setSubject('alice')
