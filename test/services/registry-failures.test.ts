@@ -49,6 +49,19 @@ describe.skipIf(localProcessesUnavailable())('a registry that fails', { timeout:
     expect(await engine.registry.register(subject, next)).toBeGreaterThan(id)
   })
 
+  it('gives workers that start together the same id', async () => {
+    const engines = await Promise.all(Array.from({ length: 4 }, () => openRegistry(server.url)))
+    try {
+      for (let round = 0; round < 5; round++) {
+        const subject = `${uniquePrefix()}value`
+        const ids = await Promise.all(engines.map(({ registry }) => registry.register(subject, order())))
+        expect(new Set(ids).size).toBe(1)
+      }
+    } finally {
+      for (const one of engines) await one[Symbol.asyncDispose]()
+    }
+  })
+
   it('does not hang on a frozen registry', async () => {
     server.freeze()
     const started = performance.now()

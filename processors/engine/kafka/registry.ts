@@ -28,6 +28,9 @@ interface Found {
 
 type Middleware = NonNullable<ConstructorParameters<typeof SchemaRegistry>[0]['middlewares']>[number]
 
+/** Of one registration: the subject's level becomes known by one, a conflict with another worker by one. */
+const REGISTER_TRIES = 4
+
 export class ConfluentRegistry implements Registry {
   readonly #settings: RegistrySettings
   readonly #clock: Clock
@@ -56,13 +59,20 @@ export class ConfluentRegistry implements Registry {
     if (known !== undefined) return known
     const body = { type: SchemaType.AVRO as const, schema: text }
     const { id } = await this.#call(subject, async (client) => {
-      try {
-        return await client.register(body, { subject, compatibility: COMPATIBILITY.BACKWARD })
-      } catch (error) {
-        // The client insists on its own level; the operators' choice for the subject counts, be it stricter or looser.
-        const level = this.#levels.get(subject)
-        if (nameOf(error) !== 'ConfluentSchemaRegistryCompatibilityError' || level === undefined) throw error
-        return client.register(body, { subject, compatibility: level as COMPATIBILITY })
+      let compatibility = COMPATIBILITY.BACKWARD
+      for (let tries = 1; ; tries++) {
+        try {
+          return await client.register(body, { subject, compatibility })
+        } catch (error) {
+          if (tries === REGISTER_TRIES) throw error
+          // The client insists on its own level; the operators' choice for the subject counts, be it stricter or looser.
+          const level = this.#levels.get(subject)
+          if (nameOf(error) === 'ConfluentSchemaRegistryCompatibilityError' && level !== undefined)
+            compatibility = level as COMPATIBILITY
+          // Workers that start together register the same schema: a registry may let one through and tell the others of
+          // a conflict. An incompatible schema is refused again.
+          else if (statusOf(error) !== 409) throw error
+        }
       }
     })
     remember(this.#registered, key, id)
