@@ -107,7 +107,7 @@ export const learnerSchema = z.strictObject({
   except: z.array(z.string()).default([]).meta({ description: 'features that it does not read' }),
   ftrl: z
     .strictObject({
-      alpha: z.number().gt(0).max(100).default(0.1).meta({ description: 'learning rate' }),
+      alpha: z.number().gt(0).max(100).default(0.2).meta({ description: 'learning rate' }),
       beta: z.number().min(0).max(100).default(1).meta({ description: 'smooths the first steps' }),
       l1: z.number().min(0).default(0).meta({ description: 'makes weights exactly 0' }),
       l2: z.number().min(0).default(0).meta({ description: 'keeps weights small' }),
@@ -122,7 +122,7 @@ export const learnerSchema = z.strictObject({
         .default([32, 16])
         .meta({ description: 'widths of the hidden layers' }),
       embedding: z.int().min(1).max(256).default(8).meta({ description: 'numbers that stand for an id' }),
-      rate: z.number().gt(0).lt(1).default(0.003).meta({ description: "Adam's learning rate" }),
+      rate: z.number().gt(0).lt(1).default(0.001).meta({ description: "Adam's learning rate" }),
       decay: z.number().min(0).max(1).default(0).meta({ description: 'weight decay' }),
       seed: z.int().min(0).max(4_294_967_295).default(1).meta({ description: 'of the first weights' }),
     })

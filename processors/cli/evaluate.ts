@@ -62,6 +62,7 @@ export function evaluateCommand(): Command {
       })
       const started = performance.now()
       const counts = await evaluate(plan, run, mapper, format, options)
+      requireLabels(run, options)
       const result = resultOf(run, counts, (performance.now() - started) / 1_000, options)
       if (options.json) return printJson(result)
       printResult(result)
@@ -150,6 +151,15 @@ async function evaluate(
     )
   }
   return counts
+}
+
+function requireLabels(run: Prequential, { app }: EvaluateOptions): void {
+  const results = run.results()
+  if (results.some(({ report }) => report.overall.labels > 0)) return
+  const names = [...new Set(results.map(({ label }) => `labels.${label}`))].join(', ')
+  throw new CommandFailed(
+    `${app}: no event got a label by ${names}. Are "where", "outcome" and "value" ever true or set (a missing field makes a condition false)? Joined: ${JSON.stringify(run.joins())}`,
+  )
 }
 
 /** What every task has, under the names that binary has; absent ones are null in JSON. */

@@ -19,7 +19,7 @@ export interface FtrlOptions extends FrameOptions {
   readonly l2: number
 }
 
-export const FTRL_DEFAULTS = { alpha: 0.1, beta: 1, l1: 0, l2: 0 } as const
+export const FTRL_DEFAULTS = { alpha: 0.2, beta: 1, l1: 0, l2: 0 } as const
 
 /** Coordinates of one class: dense values, rows of the id tables, the bias last. */
 export class Ftrl extends FramedLearner<FtrlOptions> {

@@ -24,7 +24,7 @@ export interface MlpOptions extends FrameOptions {
   readonly seed: number
 }
 
-export const MLP_DEFAULTS = { hidden: [32, 16] as readonly number[], embedding: 8, rate: 0.003, decay: 0, seed: 1 }
+export const MLP_DEFAULTS = { hidden: [32, 16] as readonly number[], embedding: 8, rate: 0.001, decay: 0, seed: 1 }
 
 const BETA1 = 0.9
 const BETA2 = 0.999

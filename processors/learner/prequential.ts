@@ -10,7 +10,7 @@ import type { FeatureSet, Vector } from '../features/types.ts'
 import { type LearnerColumns, labelValue, learnerColumns, taskOf } from './columns.ts'
 import { createLearner } from './create.ts'
 import { Slices } from './evaluation/slices.ts'
-import { Trial, type TrialReport } from './evaluation/trial.ts'
+import { type Forecast, Trial, type TrialReport } from './evaluation/trial.ts'
 import { unitHash } from './labels/hash.ts'
 import { type JoinCounts, type Joined, LabelJoiner } from './labels/joiner.ts'
 import { fakeNegativeWeight } from './labels/weights.ts'
@@ -42,7 +42,7 @@ export interface LearnerResult {
 /** What was known when a sample was scored, per learner of its label. */
 interface Scored {
   readonly rows: readonly Float32Array[]
-  readonly predictions: readonly Float64Array[]
+  readonly forecasts: readonly Forecast[]
   readonly slice: string | undefined
 }
 
@@ -199,8 +199,8 @@ class LabelTrack {
 
   #predict(vector: Vector, slice: string | undefined): Scored {
     const rows = this.#contestants.map(({ columns }) => columns.row(vector))
-    const predictions = this.#contestants.map(({ learner }, i) => learner.predictAll(rows[i]!).slice())
-    return { rows, predictions, slice }
+    const forecasts = this.#contestants.map(({ learner, trial }, i) => trial.forecast(learner.predictAll(rows[i]!)))
+    return { rows, forecasts, slice }
   }
 
   #handle(joined: readonly Joined<Scored>[]): void {
@@ -210,10 +210,10 @@ class LabelTrack {
     }
   }
 
-  #score({ rows, predictions, slice }: Scored, y: number): void {
+  #score({ rows, forecasts, slice }: Scored, y: number): void {
     for (const [i, { trial, slices, leakage }] of this.#contestants.entries()) {
-      trial.score(predictions[i]!, y)
-      if (slice !== undefined) slices.of(slice)?.score(predictions[i]!, y)
+      trial.score(forecasts[i]!, y)
+      if (slice !== undefined) slices.of(slice)?.score(forecasts[i]!, y)
       leakage.add(rows[i]!, y)
     }
   }

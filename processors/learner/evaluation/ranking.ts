@@ -1,29 +1,54 @@
 /** Measures of order: area under the ROC curve and under the precision-recall curve. */
 import { StateReader, StateWriter } from '../bytes.ts'
 
-/** Indexes by rising score. */
-function ranked(scores: Float64Array): Uint32Array {
-  return Uint32Array.from(scores.keys()).sort((a, b) => scores[a]! - scores[b]!)
+interface Ranked {
+  /** Rising. */
+  readonly scores: Float64Array
+  readonly labels: Uint8Array
+}
+
+/**
+ * Both classes are sorted on their own and merged: sorting plain numbers is ten times as fast as sorting indexes with a
+ * comparison, and a learning curve ranks everything again and again.
+ */
+function ranked(scores: Float64Array, labels: Uint8Array): Ranked {
+  let hits = 0
+  for (let i = 0; i < labels.length; i++) hits += labels[i]!
+  const positives = new Float64Array(hits)
+  const negatives = new Float64Array(labels.length - hits)
+  for (let i = 0, p = 0, n = 0; i < labels.length; i++) {
+    if (labels[i] === 1) positives[p++] = scores[i]!
+    else negatives[n++] = scores[i]!
+  }
+  positives.sort()
+  negatives.sort()
+  const merged = { scores: new Float64Array(labels.length), labels: new Uint8Array(labels.length) }
+  for (let i = 0, p = 0, n = 0; i < labels.length; i++) {
+    const isPositive = n === negatives.length || (p < positives.length && positives[p]! < negatives[n]!)
+    merged.scores[i] = isPositive ? positives[p++]! : negatives[n++]!
+    merged.labels[i] = isPositive ? 1 : 0
+  }
+  return merged
 }
 
 /**
  * Area under the ROC curve: the chance that a positive scores above a negative, ties counting half; NaN with one class.
  * Source: Mann–Whitney U / (n₁·n₀) by mean ranks.
  */
-export function rocArea(scores: Float64Array, labels: Uint8Array): number {
-  const order = ranked(scores)
+export const rocArea = (scores: Float64Array, labels: Uint8Array): number => rocAreaOf(ranked(scores, labels))
+
+function rocAreaOf({ scores, labels }: Ranked): number {
   let rankSum = 0
   let positives = 0
-  for (let at = 0; at < order.length; ) {
-    const score = scores[order[at]!]!
-    let end = at
-    let hits = 0
-    while (end < order.length && scores[order[end]!]! === score) hits += labels[order[end++]!]!
+  for (let at = 0; at < scores.length; ) {
+    let end = at + 1
+    let hits = labels[at]!
+    while (end < scores.length && scores[end] === scores[at]) hits += labels[end++]!
     rankSum += hits * ((at + 1 + end) / 2)
     positives += hits
     at = end
   }
-  const negatives = order.length - positives
+  const negatives = scores.length - positives
   return (rankSum - (positives * (positives + 1)) / 2) / (positives * negatives)
 }
 
@@ -31,16 +56,17 @@ export function rocArea(scores: Float64Array, labels: Uint8Array): number {
  * Average precision: Σ (recall step) · precision, over falling scores, equal scores in one step; NaN without a positive.
  * It is the area under the precision-recall curve without the optimistic straight lines.
  */
-export function averagePrecision(scores: Float64Array, labels: Uint8Array): number {
-  const order = ranked(scores)
+export const averagePrecision = (scores: Float64Array, labels: Uint8Array): number =>
+  averagePrecisionOf(ranked(scores, labels))
+
+function averagePrecisionOf({ scores, labels }: Ranked): number {
   let hits = 0
   let taken = 0
   let sum = 0
-  for (let end = order.length; end > 0; ) {
-    const score = scores[order[end - 1]!]!
-    let tied = 0
-    let start = end
-    while (start > 0 && scores[order[start - 1]!]! === score) tied += labels[order[--start]!]!
+  for (let end = scores.length; end > 0; ) {
+    let start = end - 1
+    let tied = labels[start]!
+    while (start > 0 && scores[start - 1] === scores[end - 1]) tied += labels[--start]!
     hits += tied
     taken += end - start
     sum += tied * (hits / taken)
@@ -59,19 +85,21 @@ export interface CalibrationBin {
  * Bins of equal numbers of labels by rising prediction. Equal predictions stay in one bin, so a bin may be larger.
  * @param count bins at most; fewer where many predictions are equal
  */
-export function calibrationBins(scores: Float64Array, labels: Uint8Array, count = 10): CalibrationBin[] {
-  const order = ranked(scores)
+export const calibrationBins = (scores: Float64Array, labels: Uint8Array, count = 10): CalibrationBin[] =>
+  calibrationBinsOf(ranked(scores, labels), count)
+
+function calibrationBinsOf({ scores, labels }: Ranked, count: number): CalibrationBin[] {
   const bins: CalibrationBin[] = []
   let at = 0
-  while (at < order.length) {
-    const target = Math.ceil(((bins.length + 1) * order.length) / count)
+  while (at < scores.length) {
+    const target = Math.ceil(((bins.length + 1) * scores.length) / count)
     let end = Math.max(at + 1, target)
-    while (end < order.length && scores[order[end]!]! === scores[order[end - 1]!]!) end++
+    while (end < scores.length && scores[end] === scores[end - 1]) end++
     let prediction = 0
     let label = 0
     for (let i = at; i < end; i++) {
-      prediction += scores[order[i]!]!
-      label += labels[order[i]!]!
+      prediction += scores[i]!
+      label += labels[i]!
     }
     bins.push({ labels: end - at, meanPrediction: prediction / (end - at), meanLabel: label / (end - at) })
     at = end
@@ -96,11 +124,14 @@ export interface RankingSummary {
   readonly calibrationError: number
 }
 
+const BINS = 10
+
 function summaryOf(scores: Float64Array, labels: Uint8Array): RankingSummary {
+  const order = ranked(scores, labels)
   return {
-    auc: rocArea(scores, labels),
-    prAuc: averagePrecision(scores, labels),
-    calibrationError: calibrationError(calibrationBins(scores, labels)),
+    auc: rocAreaOf(order),
+    prAuc: averagePrecisionOf(order),
+    calibrationError: calibrationError(calibrationBinsOf(order, BINS)),
   }
 }
 
@@ -215,7 +246,7 @@ export class ScoreHistogram {
   }
 
   /** @param count bins of the calibration error, of about equal mass */
-  summary(count = 10): RankingSummary {
+  summary(count = BINS): RankingSummary {
     let positives = 0
     let negatives = 0
     for (let i = 0; i < this.bins; i++) {

@@ -1,7 +1,8 @@
 /**
  * Prequential evaluation: each prediction is scored against its label before the label is learned, in the order in which
  * labels arrive. Source: Dawid 1984; Gama, Sebastião & Rodrigues 2013. With delayed labels the prediction is the one that
- * was made at the time of the event (Grzenda, Gomes & Bifet 2019), so the caller keeps it until the label is there.
+ * was made at the time of the event (Grzenda, Gomes & Bifet 2019), so the caller keeps it until the label is there. The
+ * baselines' predictions are kept with it: made later, they would know labels that nobody had at the time.
  */
 import type { Task } from '../types.ts'
 import { NoChangeBaseline, PriorBaseline } from './baselines.ts'
@@ -35,6 +36,14 @@ export interface TrialReport {
   readonly recent: Figures
   readonly curve: readonly CurvePoint[]
   readonly baselines: { readonly prior: Figures; readonly noChange: Figures }
+}
+
+/** What a model and the baselines say about one event, at its time. */
+export interface Forecast {
+  /** One number a class. */
+  readonly model: Float64Array
+  readonly prior: Float64Array
+  readonly noChange: Float64Array
 }
 
 export interface TrialOptions {
@@ -74,26 +83,32 @@ export class Trial {
     return this.#labels
   }
 
-  /** A label has arrived. @param prediction what was predicted at the time of the event, one number a class */
-  score(prediction: ArrayLike<number>, y: number): void {
-    this.#model.add(prediction, y)
+  /** @param prediction of the model, one number a class; copied */
+  forecast(prediction: Float64Array): Forecast {
+    const model = prediction.slice()
     const prior = this.#priorBaseline
     const last = this.#noChangeBaseline
     switch (this.#task.kind) {
       case 'binary':
-        this.#prior.add([prior.predict()], y)
-        this.#noChange.add([last.predictAll()[1]!, last.last], y)
-        break
+        return {
+          model,
+          prior: Float64Array.of(prior.predict()),
+          noChange: Float64Array.of(last.predictAll()[1]!, last.last),
+        }
       case 'classes':
-        this.#prior.add(prior.predictAll(), y)
-        this.#noChange.add(last.predictAll(), y)
-        break
+        return { model, prior: prior.predictAll(), noChange: last.predictAll() }
       default:
-        this.#prior.add([prior.predict()], y)
-        this.#noChange.add([last.last], y)
+        return { model, prior: Float64Array.of(prior.predict()), noChange: Float64Array.of(last.last) }
     }
-    prior.learn(y)
-    last.learn(y)
+  }
+
+  /** The label of an earlier forecast has arrived. */
+  score({ model, prior, noChange }: Forecast, y: number): void {
+    this.#model.add(model, y)
+    this.#prior.add(prior, y)
+    this.#noChange.add(noChange, y)
+    this.#priorBaseline.learn(y)
+    this.#noChangeBaseline.learn(y)
     if (++this.#labels % this.#stride === 0) this.#mark()
   }
 
