@@ -60,7 +60,26 @@ export function listen(
     logger,
     host,
     port,
+  }).catch((error: unknown) => {
+    throw listenError(error, host, port)
   })
+}
+
+/** In words of the options instead of the operating system's. */
+function listenError(error: unknown, host: string, port: number): unknown {
+  switch ((error as NodeJS.ErrnoException).code) {
+    case 'EADDRINUSE':
+      return new CommandFailed(
+        `port ${port} of ${host} is taken. Choose another with --port, or any free one: --port 0`,
+      )
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+      return new CommandFailed(`${host} is no address of this machine. Choose another with --host, such as 127.0.0.1`)
+    case 'EACCES':
+      return new CommandFailed(`port ${port} needs more rights. Choose one above 1023 with --port`)
+    default:
+      return error
+  }
 }
 
 export function stopSignal(): Promise<string> {
