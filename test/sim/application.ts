@@ -1,11 +1,10 @@
 import { loadApplication } from '../../processors/app/load.ts'
-import type { Application } from '../../processors/app/schema.ts'
 import { epochMs } from '../../processors/app/units.ts'
 import { createFeatureSet } from '../../processors/features/index.ts'
 import type { FeatureSet } from '../../processors/features/types.ts'
 import { type ScorerModel, scorerModel } from '../../processors/scorer/index.ts'
 import { type Plan, planApplication } from '../../processors/topology.ts'
-import { inputWidth, scoreOf } from './sim-pool.ts'
+import { scoreOf } from './sim-pool.ts'
 
 /** Event time, lateness and windows are minutes: a run lasts less than one, so late means late in the data. */
 const LATENESS_MS = 60_000
@@ -98,22 +97,13 @@ async function compile(variant: Variant): Promise<Plan> {
   return { ...plan, models: modelsOf(1) }
 }
 
-/** A feature set of the same features under other rules, for a worker whose kernel lacks one. */
-export async function featureSetWith(plan: Plan, events: Partial<Application['events']>): Promise<FeatureSet> {
-  return createFeatureSet({ ...plan.app, events: { ...plan.app.events, ...events } }, plan.expressions)
-}
-
 let common: Promise<FeatureSet> | undefined
 
-/** Only the features that all versions have. States of any version become its states by migration. */
+/** Only the features that all versions have, which are those of version 1. States of any version become its states by migration. */
 export function commonFeatureSet(): Promise<FeatureSet> {
-  common ??= planOf({ version: 1, isFused: false, delivery: 'exactly-once', publishesFused: false }).then(
-    ({ featureSet, app, expressions }) => {
-      const set = createFeatureSet(app, expressions)
-      if (set.version !== featureSet.version) throw new Error('version 1 has exactly the common features')
-      return set
-    },
-  )
+  const first = { version: 1, isFused: false, delivery: 'exactly-once', publishesFused: false } as const
+  // Its own kernels: those of a plan must learn layouts only when a process does.
+  common ??= planOf(first).then(({ app, expressions }) => createFeatureSet(app, expressions))
   return common
 }
 
@@ -156,7 +146,7 @@ function modelOf(role: ScorerModel['role'], release: number): ScorerModel {
 
 /** What the model says of a row. */
 export const expectedScore = (role: string, version: string, row: ArrayLike<number>): number => {
-  if (row.length !== inputWidth(INPUTS)) throw new Error('a row of another width')
+  if (row.length !== INPUTS.length) throw new Error('a row of another width')
   return scoreOf(`${role}@${version}`, row, 0, row.length)
 }
 

@@ -19,7 +19,7 @@ export interface Reference {
   readonly deadXdm: readonly Dead[]
 }
 
-export interface ReferenceRow {
+interface ReferenceRow {
   readonly event: XdmEvent
   readonly record: LogRecord
   readonly vector: Vector

@@ -42,7 +42,7 @@ export interface Produced {
   readonly value: Buffer | null
 }
 
-export const FAULTS = [
+const FAULTS = [
   'crash',
   'pause',
   'hiccup',
@@ -51,6 +51,7 @@ export const FAULTS = [
   'upgrade',
   'downgrade',
   'shake',
+  'expel',
   'expel',
   'failover',
   'wipe',
@@ -121,34 +122,24 @@ function faultsOf(dice: Dice, { isCalm }: Settings): Fault[] {
   // A seed has some kinds of faults rather than all: then more of one kind meet.
   const kinds = isCalm ? CALM : FAULTS.filter((kind) => dice.chance(RARE.has(kind) ? 0.15 : 0.5))
   if (kinds.length === 0) return []
-  const faults = Array.from(
-    { length: count },
-    (): Fault => ({
+  const faults = Array.from({ length: count }, (): Fault => {
+    const kind = dice.pick(kinds)
+    const isAimed = dice.chance(kind === 'expel' ? 0.8 : 0.4)
+    return {
       atMs: dice.between(50, FAULTS_END_MS),
       steps: dice.integer(0, 30),
-      kind: dice.pick(kinds),
+      kind,
       whom: dice.random(),
-      ...(dice.chance(0.4) ? { after: dice.pick(CALLS) } : {}),
+      ...(isAimed ? { after: dice.pick(kind === 'expel' ? OWNERS_CALLS : CALLS) } : {}),
       forMs: dice.chance(0.5) ? dice.between(10, 1_500) : dice.between(500, 6_000),
-    }),
-  )
+    }
+  })
   return faults.sort((a, b) => a.atMs - b.atMs)
 }
 
-const CALLS = [
-  'load',
-  'load',
-  'apply',
-  'apply',
-  'publish',
-  'own',
-  'open publisher',
-  'committed',
-  'outbox',
-  'restore',
-  'trim',
-  'scan',
-]
+const CALLS = ['load', 'apply', 'publish', 'own', 'open publisher', 'committed', 'outbox', 'restore', 'trim', 'scan']
+/** Within a batch and between its steps: there a member that is thrown out can do most harm. */
+const OWNERS_CALLS = ['load', 'apply', 'apply', 'publish']
 
 const RARE: ReadonlySet<Fault['kind']> = new Set(['careless-retention', 'lose-outbox', 'wipe'])
 

@@ -9,8 +9,6 @@ export interface PoolMood {
   slowMs: number
 }
 
-export const inputWidth = (inputs: readonly string[]): number => inputs.length
-
 /** The simulated model: any function would do that tells models and rows apart and gives a float32. */
 export function scoreOf(model: string, row: ArrayLike<number>, from: number, to: number): number {
   let sum = model.length
