@@ -40,7 +40,7 @@ export class Ddm {
   add(isError: boolean): DriftLevel {
     this.#count++
     this.#rate += ((isError ? 1 : 0) - this.#rate) / this.#count
-    if (this.#count < WARM_UP) return 'none'
+    if (this.#count <= WARM_UP) return 'none'
     const deviation = Math.sqrt((this.#rate * (1 - this.#rate)) / this.#count)
     if (this.#rate + deviation < this.#leastRate + this.#leastDeviation) {
       this.#leastRate = this.#rate
