@@ -37,6 +37,23 @@ export class ByteWriter {
     return copy
   }
 
+  /** Bytes written so far. */
+  get length(): number {
+    return this.#length
+  }
+
+  /** A copy of what was written since `start`, for `raw` to write again. */
+  since(start: number): Uint8Array {
+    return new Uint8Array(this.#bytes.subarray(start, this.#length))
+  }
+
+  /** Bytes that `since` gave. */
+  raw(bytes: Uint8Array): void {
+    if (this.#length + bytes.length > this.#bytes.length) this.#grow(bytes.length)
+    this.#bytes.set(bytes, this.#length)
+    this.#length += bytes.length
+  }
+
   byte(value: number): void {
     if (this.#length === this.#bytes.length) this.#grow(1)
     this.#bytes[this.#length++] = value

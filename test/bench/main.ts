@@ -129,7 +129,7 @@ async function bench(options: Options): Promise<Figures> {
   const directory = await mkdtemp(join(tmpdir(), 'rtml-bench-'))
   cleanUp.defer(() => rm(directory, { recursive: true, force: true }))
   const services = options.engine === 'kafka' ? cleanUp.use(await told('services', benchServices())) : undefined
-  const only = (name: PartName) => options.only.has(name)
+  const isChosen = (name: PartName) => options.only.has(name)
   const place = placeOf(options, directory, services)
 
   const main = place('exactly-once')
@@ -137,7 +137,7 @@ async function bench(options: Options): Promise<Figures> {
   let profile: ProfileSummary | undefined
   let checked: Checked | undefined
   let state: StateSize | undefined
-  if (only('throughput')) {
+  if (isChosen('throughput')) {
     await told('topics', run('topics.part.ts', main))
     const before = services ? (await run<StateSize>('state.part.ts', main)).usedBytes : undefined
     await told(`fill ${options.events} events`, run('fill.part.ts', main))
@@ -145,13 +145,14 @@ async function bench(options: Options): Promise<Figures> {
     const flags = options.isProfiled ? profileFlags(folder) : []
     throughput = await told('throughput', run<Throughput>('worker.part.ts', main, flags))
     if (options.isProfiled) profile = await summarize(folder)
-    if (only('check')) checked = await told('check', run<Checked>('check.part.ts', main, ['--max-old-space-size=8192']))
-    if (only('state')) state = grown(await told('state', run<StateSize>('state.part.ts', main)), before, services)
+    if (isChosen('check'))
+      checked = await told('check', run<Checked>('check.part.ts', main, ['--max-old-space-size=8192']))
+    if (isChosen('state')) state = grown(await told('state', run<StateSize>('state.part.ts', main)), before, services)
   }
 
   const latencies: Partial<Record<Delivery, Latency>> = {}
   let rate: number | undefined
-  if (only('latency')) {
+  if (isChosen('latency')) {
     const half = throughput ? throughput.events / throughput.seconds / 2 : 10_000
     rate = options.rate ?? Math.round(Math.min(RATE_MAX, Math.max(RATE_MIN, half)))
     // One transaction does both on the embedded engine: there is nothing to relax.
@@ -160,22 +161,21 @@ async function bench(options: Options): Promise<Figures> {
       const events = Math.round(rate * LATENCY_SECONDS)
       latencies[mode] = await told(
         `latency, ${mode}, ${rate} events/s`,
-        measureLatency(options.engine, { ...place(mode, `latency-${mode}`), events, rate }),
+        measureLatency(options.engine, { ...place(mode, `${mode}.`), events, rate }),
       )
     }
   }
-  const baselines = only('baseline')
-    ? await told('baseline', measureBaselines(place('exactly-once'), main, only('throughput')))
-    : []
+  const baselines = isChosen('baseline') ? await told('baseline', measureBaselines(main, isChosen('throughput'))) : []
   return { engine: options.engine, throughput, profile, checked, state, latencies, rate, baselines }
 }
 
 /** Where a run keeps its things: topics and states of its own. */
 function placeOf(options: Options, directory: string, services: BenchServices | undefined) {
-  const id = Date.now().toString(36)
-  return (delivery: Delivery, name = 'throughput'): PartOptions => ({
-    env: { ...services?.env, BENCH_DELIVERY: delivery, BENCH_PREFIX: services ? `bench-${id}-${name}.` : '' },
-    dataDir: join(directory, name),
+  // Short, and none where nobody else is: it is part of every key in Redis, whose size is measured.
+  const id = services && !services.isAlone ? `${Date.now().toString(36)}.` : ''
+  return (delivery: Delivery, name = ''): PartOptions => ({
+    env: { ...services?.env, BENCH_DELIVERY: delivery, BENCH_PREFIX: `${id}${name}` },
+    dataDir: join(directory, `data${name}`),
     events: options.events,
     seed: options.seed,
   })
@@ -207,12 +207,13 @@ async function measureLatency(engine: Options['engine'], options: PartOptions & 
   return latencyOf(produced, followed, LATENCY_SKIP_MS)
 }
 
-async function measureBaselines(fresh: PartOptions, filled: PartOptions, isFilled: boolean): Promise<Baseline[]> {
-  if (!isFilled && fresh.env.KAFKA_BROKERS !== undefined) {
-    await run('topics.part.ts', filled)
-    await run('fill.part.ts', filled)
+/** The copy of a topic needs one that is filled. */
+async function measureBaselines(options: PartOptions, isFilled: boolean): Promise<Baseline[]> {
+  if (!isFilled && options.env.KAFKA_BROKERS !== undefined) {
+    await run('topics.part.ts', options)
+    await run('fill.part.ts', options)
   }
-  return run<Baseline[]>('baseline.part.ts', filled)
+  return run<Baseline[]>('baseline.part.ts', options)
 }
 
 /** Says on standard error what goes on, and how long it took. */

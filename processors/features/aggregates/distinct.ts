@@ -10,13 +10,29 @@ const HASH_BITS = 48
 const RANKS = 64
 
 /** Registers of one pane. Few: sorted list of `index · 64 + rank`. More than a quarter of all: one byte each. */
-interface Registers {
+class Registers {
   list: number[]
   table: Uint8Array | undefined
+  /** A cache and no part of the state: a busy key is packed in every batch, and most of its panes are past. */
+  #packed: Uint8Array | undefined
+  constructor(list: number[], table: Uint8Array | undefined) {
+    this.list = list
+    this.table = table
+  }
+  /** Its packed form while nothing is added. */
+  get packed(): Uint8Array | undefined {
+    return this.#packed
+  }
+  set packed(packed: Uint8Array | undefined) {
+    this.#packed = packed
+  }
 }
 
+/** Panes of fewer entries are packed anew each time: that is cheaper than to keep their bytes. */
+const PACKED_FROM = 16
+
 /** Stands in a column until its pane is decoded. */
-const NO_REGISTERS: Registers = { list: [], table: undefined }
+const NO_REGISTERS = new Registers([], undefined)
 
 /** Above this many entries in its lists, or with a table, a column keeps the union of its panes ready. */
 const UNION_FROM = 64
@@ -114,7 +130,7 @@ export class Distinct implements Aggregate<RegistersColumn> {
     return new RegistersColumn(panes)
   }
   open({ panes }: RegistersColumn, at: number): void {
-    insertAt(panes, at, { list: [], table: undefined })
+    insertAt(panes, at, new Registers([], undefined))
   }
   drop(column: RegistersColumn, count: number): void {
     dropFirst(column.panes, count)
@@ -139,7 +155,13 @@ export class Distinct implements Aggregate<RegistersColumn> {
     }
   }
   encode({ panes }: RegistersColumn, at: number, writer: ByteWriter): void {
-    const { list, table } = panes[at]!
+    const pane = panes[at]!
+    if (pane.packed !== undefined) return writer.raw(pane.packed)
+    const start = writer.length
+    this.#encodePane(pane, writer)
+    if (pane.table !== undefined || pane.list.length >= PACKED_FROM) pane.packed = writer.since(start)
+  }
+  #encodePane({ list, table }: Registers, writer: ByteWriter): void {
     if (table !== undefined) {
       writer.varint(this.#listMax + 1)
       for (let i = 0; i < table.length; i += 4) writeRanks(writer, table, i)
@@ -161,7 +183,7 @@ export class Distinct implements Aggregate<RegistersColumn> {
     if (size > this.#listMax) {
       const table = new Uint8Array(this.#registers)
       for (let i = 0; i < table.length; i += 4) readRanks(reader, table, i, this.#rankMax)
-      panes[at] = { list: [], table }
+      panes[at] = new Registers([], table)
       return
     }
     const list = integers(size)
@@ -175,7 +197,7 @@ export class Distinct implements Aggregate<RegistersColumn> {
       if (index >= this.#registers || rank > this.#rankMax) throw corrupt('a register is out of range')
       list[i] = index * RANKS + rank
     }
-    panes[at] = { list, table: undefined }
+    panes[at] = new Registers(list, undefined)
   }
   /** Estimate over panes [from, to); `to` is the end. */
   fold(column: RegistersColumn, from: number, to: number): number {
@@ -191,16 +213,21 @@ export class Distinct implements Aggregate<RegistersColumn> {
   #include(pane: Registers, index: number, rank: number): void {
     const { list, table } = pane
     if (table !== undefined) {
-      if (rank > table[index]!) table[index] = rank
+      if (rank <= table[index]!) return
+      table[index] = rank
+      pane.packed = undefined
       return
     }
     let at = list.length
     while (at > 0 && list[at - 1]! >= index * RANKS) at--
     const known = list[at]
     if (known !== undefined && known < (index + 1) * RANKS) {
-      if (rank > (known & (RANKS - 1))) list[at] = index * RANKS + rank
+      if (rank <= (known & (RANKS - 1))) return
+      list[at] = index * RANKS + rank
+      pane.packed = undefined
       return
     }
+    pane.packed = undefined
     insertAt(list, at, index * RANKS + rank)
     if (list.length <= this.#listMax) return
     pane.table = new Uint8Array(this.#registers)
