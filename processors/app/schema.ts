@@ -649,6 +649,10 @@ export const applicationSchema = z.strictObject({
       deadline: duration
         .prefault('100ms')
         .meta({ description: 'an answer leaves no later; what is missing then is said in it' }),
+      acknowledge: z.enum(['queue', 'log']).default('queue').meta({
+        description:
+          'interact answers when its event is queued for the log (lowest latency), or when the log has it; collect always waits for the log',
+      }),
     })
     .prefault({})
     .meta({ description: 'the HTTP edge: collection, predictions, decisions' }),

@@ -70,6 +70,11 @@ export class Intake implements AsyncDisposable {
     return this.#bytes
   }
 
+  /** The log did not take the last append; it is asked again after a pause. */
+  get isStalled(): boolean {
+    return this.#pauseMs > 0
+  }
+
   /** @throws IntakeFull when there is no room, or the process is stopping */
   offer(records: readonly NewRecord[]): Ticket {
     const bytes = records.reduce((sum, { key, value }) => sum + (key?.length ?? 0) + (value?.length ?? 0), 0)

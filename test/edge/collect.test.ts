@@ -243,20 +243,43 @@ describe('while the log is away', () => {
     expect((await Promise.all(answers)).map(({ statusCode }) => statusCode).sort()).toEqual([202, 202, 503])
   })
 
-  it('lets interact answer 207 at its deadline, and forgets the event when the log never takes it', async () => {
+  it('lets interact say with 207 that its event only waits, and forgets it when the log never takes it', async () => {
     state.isAway = true
-    const ecid = String(Math.random()).slice(2).padEnd(38, '7')
-    const xdm = { eventType: 'x', identityMap: { ECID: [{ id: ecid, primary: true }] } }
-    const answer = await shop.server.inject({
-      method: 'POST',
-      url: '/ee/v2/interact?dataStreamId=web',
-      payload: { event: { xdm } },
+    const ask = (ecid: string) =>
+      shop.server.inject({
+        method: 'POST',
+        url: '/ee/v2/interact?dataStreamId=web',
+        payload: { event: { xdm: { eventType: 'x', identityMap: { ECID: [{ id: ecid, primary: true }] } } } },
+      })
+    const ecid = randomUUID().replaceAll('-', '')
+    const answer = await eventually('207', async () => {
+      const it = await ask(ecid)
+      return it.statusCode === 207 ? it : undefined
     })
-    expect(answer.statusCode).toBe(207)
     expect(answer.json()).toMatchObject({ errors: [{ status: 503 }], handle: [{ type: 'identity:result' }, {}, {}] })
     await eventually('the overlay forgets', async () =>
       (await eventsOf('ECID', ecid)) === undefined ? true : undefined,
     )
     state.isAway = false
+  })
+
+  it('lets interact wait for the log where the application wants it, until the deadline', async () => {
+    const away = breakable()
+    await using patient = await fixture({
+      engine: away.wrap,
+      application: (text) => text.replace('deadline: 5s\nfeatures', 'deadline: 300ms\n  acknowledge: log\nfeatures'),
+    })
+    const ask = () =>
+      patient.server.inject({
+        method: 'POST',
+        url: '/ee/v2/interact?dataStreamId=web',
+        payload: { event: { xdm: { eventType: 'x' } } },
+      })
+    expect((await ask()).statusCode).toBe(200)
+    expect(away.state.appends).toHaveLength(1)
+    away.state.isAway = true
+    expect((await ask()).statusCode).toBe(207)
+    away.state.isAway = false
+    await eventually('the queued event', () => (away.state.appends.length === 2 ? true : undefined))
   })
 })

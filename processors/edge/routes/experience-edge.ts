@@ -159,7 +159,7 @@ async function interact(edge: Edge, request: EdgeRequest, version: 'v1' | 'v2') 
   }
 }
 
-/** The answer leaves at its deadline; that the log was slower is said in it. */
+/** Faults of the way to the log, for the answer to say. With `acknowledge: log` it waits, until the deadline at most. */
 async function notDurable(
   edge: Edge,
   { durable }: Ticket,
@@ -168,16 +168,19 @@ async function notDurable(
   requestId: string,
 ): Promise<ProblemBody[]> {
   // An event that the log never takes must not live on in the overlay.
-  durable.catch(() => events.forEach((event) => void edge.overlay.remove(event)))
-  try {
-    await within(durable, budgetMs)
-    return []
-  } catch {
-    const detail =
-      'The log has not acknowledged the event yet. It waits in memory and is sent as soon as the log answers.'
-    return [{ ...problemBody('unavailable', detail, requestId), type: 'https://ns.adobe.com/aep/errors/EXEG-0201-503' }]
-  }
+  durable.catch(() => {
+    for (const event of events) edge.overlay.remove(event)
+  })
+  const waits = edge.app.edge.acknowledge === 'log'
+  const isDurable = waits ? await within(durable, budgetMs).then(YES, NO) : !edge.intake.isStalled
+  if (isDurable) return []
+  const detail =
+    'The log has not acknowledged the event yet. It waits in memory and is sent as soon as the log answers.'
+  return [{ ...problemBody('unavailable', detail, requestId), type: 'https://ns.adobe.com/aep/errors/EXEG-0201-503' }]
 }
+
+const YES = () => true
+const NO = () => false
 
 async function collect(edge: Edge, request: EdgeRequest, version: 'v1' | 'v2'): Promise<void> {
   const datastream = datastreamOf(edge, request)
