@@ -7,11 +7,14 @@ import { within } from '../engine/contract/conditions.ts'
 const MAIN = join(import.meta.dirname, '../../processors/cli/main.ts')
 const FLAGS = ['--disable-warning=ExperimentalWarning']
 const PATIENCE = { deadlineMs: 60_000, testMs: 0 }
-const EMBEDDED = {
+const ENVIRONMENT = {
+  ...process.env,
   KAFKA_BROKERS: undefined,
   REDIS_URL: undefined,
   SCHEMA_REGISTRY_URL: undefined,
   RTML_DATA_DIR: undefined,
+  // As bin/rtml.js sets it.
+  NODE_COMPILE_CACHE: join(import.meta.dirname, '../../node_modules/.cache/rtml'),
 }
 
 export interface Finished {
@@ -27,7 +30,7 @@ export async function rtml(
 ): Promise<Finished> {
   const child = spawn(process.execPath, [...FLAGS, ...(options.node ?? [MAIN]), ...args], {
     cwd: options.cwd,
-    env: { ...process.env, ...EMBEDDED },
+    env: ENVIRONMENT,
   })
   const text = { stdout: '', stderr: '' }
   child.stdout.setEncoding('utf8').on('data', (chunk: string) => (text.stdout += chunk))
@@ -48,7 +51,7 @@ export interface Service extends AsyncDisposable {
 export async function runService(cwd: string): Promise<Service> {
   const child = spawn(process.execPath, [...FLAGS, MAIN, 'run', '--port', '0'], {
     cwd,
-    env: { ...process.env, ...EMBEDDED },
+    env: ENVIRONMENT,
     stdio: ['ignore', 'ignore', 'pipe'],
   })
   const closed = once(child, 'close') as Promise<[number | null]>
