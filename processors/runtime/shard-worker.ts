@@ -130,6 +130,11 @@ export class ShardWorker<Prepared, State, Work> {
     const signal = this.#stop.signal
     const context = this.#context
     const taken = await retry(context, signal, () => takeOver(context, this.#stage, this.shard, signal))
+    // Told to stop meanwhile: `stop` could not see this tenure, so nobody would ever end it.
+    if (signal.aborted) {
+      await taken.publisher.close().catch(() => {})
+      throw new Stopped()
+    }
     const warm = this.#warm
     this.#warm = undefined
     const tenure = new Tenure<Prepared, State, Work>({
@@ -142,7 +147,6 @@ export class ShardWorker<Prepared, State, Work> {
     })
     this.#tenure = tenure
     try {
-      if (signal.aborted) throw new Stopped()
       await retry(context, signal, async () => (await this.#subscription()).start(this.shard, taken.position))
       this.#enter('running')
       const end = await Promise.race([tenure.ended, aborted(signal)])
