@@ -343,17 +343,19 @@ export function replayStages(
     readonly clock: Clock
     readonly env: (name: string) => string | undefined
     readonly featureSet?: FeatureSet
+    /** For a caller that asks the stages for outputs all the same. */
+    readonly schemaIds?: StageParts['schemaIds']
   },
 ): KeyedStage[] {
-  const { engine, clock } = options
+  const { engine, clock, schemaIds = NO_SCHEMAS } = options
   const { app, topics } = plan
   const featureSet = options.featureSet ?? plan.featureSet
   const layouts = layoutsOf(app, featureSet, engine)
   const schemaById = (id: number) => engine.registry.schema(id)
   return keyedStages(plan, {
     featureSet,
-    schemaIds: NO_SCHEMAS,
-    xdmEvents: xdmSource(plan.schema, NO_SCHEMAS.events, schemaById),
+    schemaIds,
+    xdmEvents: xdmSource(plan.schema, schemaIds.events, schemaById),
     scorer: undefined,
     // Other entities are read for vectors only, and a replay computes none.
     entities: new EntityReader({ app, topics, featureSet, store: engine.store, clock, layouts, partitions: () => 1 }),

@@ -74,6 +74,11 @@ export interface Log {
   bounds(topic: string): Promise<PartitionBounds[]>
   /** All topics of the log, sorted. */
   topics(): Promise<string[]>
+  /**
+   * Gives a topic more partitions; records that are there stay where they are. For moving states (`rtml reshard`) with
+   * everything stopped: other processes may learn of it late. Absent: this log can't.
+   */
+  grow?(topic: string, partitions: number): Promise<void>
   /** Appends durably (acks = all); records of one partition keep their order. Not transactional: a retry may duplicate. */
   append(records: readonly NewRecord[]): Promise<void>
   /**

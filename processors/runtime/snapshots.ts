@@ -102,6 +102,22 @@ const stateKey = (shard: Shard, key: string) => Buffer.from(`${shard.group}|${sh
 const layoutKey = (shard: Shard, id: number | '') => Buffer.from(`${shard.group}|${shard.partition}|l|${id}`)
 const markKey = (shard: Shard) => Buffer.from(`${shard.group}|${shard.partition}|m`)
 
+/** A whole snapshot: all states of a shard, the layouts that they have, and the mark. */
+export function snapshotRecords(
+  topic: string,
+  shard: Shard,
+  position: Offset,
+  states: ReadonlyMap<string, Buffer>,
+  layouts: readonly LayoutDescriptor[],
+): NewRecord[] {
+  const record = (key: Buffer, value: Buffer): NewRecord => ({ topic, partition: shard.partition, key, value })
+  return [
+    ...[...states].map(([key, packed]) => record(stateKey(shard, key), packed)),
+    ...layouts.map((it) => record(layoutKey(shard, it.id), Buffer.from(JSON.stringify(it)))),
+    record(markKey(shard), Buffer.from(JSON.stringify({ position }))),
+  ]
+}
+
 /** Makes a shard's snapshot count as absent: the next owner writes all states anew. */
 export const forgottenMark = (topic: string, shard: Shard): NewRecord => ({
   topic,

@@ -8,6 +8,7 @@ import { RtmlError } from '../app/errors.ts'
 import type { Xdm, XdmEvent } from '../app/event.ts'
 import { epochMs } from '../app/units.ts'
 import { AvroReader, AvroWriter } from './avro-bytes.ts'
+import { compileGuard } from './avro-guard.ts'
 import { primaryKey } from './identity.ts'
 import { formatDate, formatTime, parseDate, parseRfc3339 } from './time.ts'
 import type { RecordType, XdmType } from './types.ts'
@@ -313,9 +314,11 @@ export function toAvsc(schema: object): avsc.Type {
 function compileResolver(reader: avsc.Type, writerSchema: object): (buffer: Buffer) => XdmEvent {
   let writer: avsc.Type
   let resolver: unknown
+  let guard: (bytes: Buffer) => void
   try {
     writer = toAvsc(writerSchema)
     resolver = reader.createResolver(writer)
+    guard = compileGuard(writerSchema)
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause)
     throw new RtmlError(
@@ -326,6 +329,7 @@ function compileResolver(reader: avsc.Type, writerSchema: object): (buffer: Buff
   }
   return (buffer) => {
     try {
+      guard(buffer)
       return toEvent(withoutNulls(reader.fromBuffer(buffer, resolver as avsc.Resolver)) as Xdm)
     } catch (cause) {
       throw notAnEvent(cause)

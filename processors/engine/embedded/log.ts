@@ -55,6 +55,10 @@ export class EmbeddedLog implements Log {
     return this.#topics.all().map(({ topic }) => topic)
   }
 
+  grow(topic: string, partitions: number): Promise<void> {
+    return this.#topics.grow(topic, partitions)
+  }
+
   async append(records: readonly NewRecord[]): Promise<void> {
     if (records.length === 0) return
     const packed = this.#topics.pack(records)

@@ -15,7 +15,7 @@ const RECORD_BYTES = 16 * 1_048_576
 const PARTITIONS = 1_024
 const NAME = /^[a-zA-Z0-9._-]{1,249}$/
 
-/** Topics of an environment by name. A topic never changes and is never deleted, so what is known stays true. */
+/** Topics of an environment by name. A topic is never deleted and changes only while everything is stopped (`grow`). */
 export class Topics {
   readonly #environment: Environment
   readonly #known = new Map<string, Topic>()
@@ -71,6 +71,23 @@ export class Topics {
       })
     }
     return specs.flatMap((spec) => differences(this.require(spec.topic), spec))
+  }
+
+  /** Adds partitions. Other processes see them after their next start. @throws RtmlError TOPIC_SETTING */
+  async grow(name: string, partitions: number): Promise<void> {
+    const topic = this.require(name)
+    if (!Number.isInteger(partitions) || partitions < topic.partitions || partitions > PARTITIONS) {
+      throw new RtmlError(
+        'TOPIC_SETTING',
+        `it has ${topic.partitions} partitions; it can have as many or more, up to ${PARTITIONS}, not ${partitions}.`,
+        { place: name },
+      )
+    }
+    const grown = { ...topic, partitions }
+    await this.#environment.write('LOG_DOWN', ({ tables }) => {
+      tables.topics.putSync(nameKey(name), Buffer.from(JSON.stringify(grown)))
+    })
+    this.#known.set(name, grown)
   }
 
   /**

@@ -77,6 +77,17 @@ export class KafkaLog implements Log {
     return all.filter((topic) => !topic.startsWith('__')).sort()
   }
 
+  async grow(topic: string, partitions: number): Promise<void> {
+    await this.#administer(`partitions of ${topic}`, (admin) =>
+      admin.createPartitions({ topicPartitions: [{ topic, count: partitions }] }),
+    )
+    // Every broker knows within milliseconds; until then the count is the old one.
+    const { clock, settings } = this.#wire
+    const deadline = clock.now() + settings.requestTimeoutMs
+    do await this.#control.refresh()
+    while ((await this.bounds(topic)).length < partitions && clock.now() < deadline)
+  }
+
   append(records: readonly NewRecord[]): Promise<void> {
     return this.#appender.append(records)
   }
