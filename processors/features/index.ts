@@ -1,5 +1,5 @@
 export { createFeatureSet } from './feature-set.ts'
-export { type SideFeatures, sideFeatures } from './side.ts'
+export { sideFeatures } from './side.ts'
 export type * from './types.ts'
 export { newVectors } from './vectors.ts'
 export { resolveWindow } from './windows.ts'
