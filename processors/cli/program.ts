@@ -1,4 +1,5 @@
 import { Command } from 'commander'
+import { backfillCommand } from './backfill.ts'
 import { benchCommand } from './bench.ts'
 import { checkCommand } from './check.ts'
 import { completionCommand } from './completion.ts'
@@ -7,11 +8,13 @@ import { deadLettersCommand } from './dlq.ts'
 import { evaluateCommand } from './evaluate.ts'
 import { explainCommand } from './explain.ts'
 import { initCommand } from './init.ts'
+import { keysCommand } from './keys.ts'
 import { mapCommand } from './map.ts'
 import { modelsCommand } from './models.ts'
 import { profileCommand } from './profile.ts'
 import { rebuildCommand } from './rebuild.ts'
 import { replayCommand } from './replay.ts'
+import { reshardCommand } from './reshard.ts'
 import { runCommand } from './run.ts'
 import { testCommand } from './test.ts'
 import { topicsCommand } from './topics.ts'
@@ -49,10 +52,13 @@ SCHEMA_REGISTRY_URL = Kafka. Exit codes: 0 done, 1 failed, 2 bad usage.`,
     deadLettersCommand(),
     verifyCommand(),
     rebuildCommand(),
+    backfillCommand(),
+    reshardCommand(),
     profileCommand(),
     explainCommand(),
     evaluateCommand(),
     modelsCommand(),
+    keysCommand(),
     benchCommand(),
     completionCommand(program),
     versionCommand(),

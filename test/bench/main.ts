@@ -9,6 +9,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { benchEdge, edgeJson, edgeTable } from './edge.ts'
 import type { Baseline } from './j1/baseline.part.ts'
 import type { Checked } from './j1/check.part.ts'
 import { type PartOptions, run, start } from './j1/children.ts'
@@ -25,6 +26,7 @@ const PARTS = ['throughput', 'check', 'state', 'latency', 'baseline'] as const
 type PartName = (typeof PARTS)[number]
 
 const HELP = `usage: npm run bench -- --engine embedded|kafka [options]
+       npm run bench -- --edge [--rate R] [--json]
        npm run bench -- --micro [--json]
 
   --engine NAME     embedded, or kafka (KAFKA_BROKERS, REDIS_URL and SCHEMA_REGISTRY_URL, else local processes)
@@ -34,6 +36,7 @@ const HELP = `usage: npm run bench -- --engine embedded|kafka [options]
   --rate R          events a second of the latency run (default: half of the measured rate)
   --profile         also say where the worker's processor time goes, by folder (costs some of it)
   --json            one line of JSON on standard output
+  --edge            interact and predict over HTTP at 1,000 requests/s while the stream works at --rate (default 10000)
   --micro           what single steps cost instead: expressions, outputs, …
 `
 
@@ -64,7 +67,10 @@ await main().catch((error: unknown) => {
 async function main(): Promise<void> {
   const options = optionsOf(process.argv.slice(2))
   if (options === 'help') process.stdout.write(HELP)
-  else if (typeof options === 'string') await runMicro({ isJson: options === 'micro-json' })
+  else if (typeof options === 'object' && 'edge' in options) {
+    const figures = await benchEdge(options.edge)
+    process.stdout.write(options.isJson ? `${edgeJson(figures)}\n` : edgeTable(figures))
+  } else if (typeof options === 'string') await runMicro({ isJson: options === 'micro-json' })
   else {
     const figures = await bench(options)
     process.stdout.write(options.isJson ? `${JSON.stringify(jsonOf(figures))}\n` : tableOf(figures))
@@ -72,9 +78,18 @@ async function main(): Promise<void> {
   }
 }
 
-function optionsOf(args: string[]): Options | 'help' | 'micro' | 'micro-json' {
+interface EdgeOptions {
+  readonly edge: { readonly rate?: number }
+  readonly isJson: boolean
+}
+
+function optionsOf(args: string[]): Options | EdgeOptions | 'help' | 'micro' | 'micro-json' {
   const { values } = parse(args)
   if (values.help) return 'help'
+  if (values.edge) {
+    const rate = integer('rate', values.rate, 0)
+    return { edge: rate === undefined ? {} : { rate }, isJson: values.json ?? false }
+  }
   if (values.micro) return values.json ? 'micro-json' : 'micro'
   const { engine } = values
   if (engine !== 'embedded' && engine !== 'kafka') throw new BadUsage(`--engine is embedded or kafka, not ${engine}`)
@@ -108,6 +123,7 @@ function parse(args: string[]) {
         profile: { type: 'boolean' },
         json: { type: 'boolean' },
         micro: { type: 'boolean' },
+        edge: { type: 'boolean' },
         help: { type: 'boolean' },
       },
     })

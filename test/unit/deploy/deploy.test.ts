@@ -2,6 +2,7 @@ import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { parse, parseAllDocuments } from 'yaml'
+import { SECURITY_VARIABLES } from '../../../processors/edge/auth/security.ts'
 import { KAFKA_VARIABLES } from '../../../processors/engine/kafka/config.ts'
 import { METRICS } from '../../../processors/runtime/telemetry.ts'
 
@@ -81,6 +82,7 @@ describe('compose and chart', () => {
     const names = Object.keys(compose.services)
     expect(names.sort()).toEqual(['grafana', 'kafka', 'prometheus', 'redis', 'registry', 'rtml'])
     for (const [name, value] of Object.entries(rtml?.environment ?? {})) {
+      if (name in SECURITY_VARIABLES) continue
       expect(KAFKA_VARIABLES).toContain(name)
       expect(
         names.some((service) => value.includes(service)),
@@ -88,7 +90,8 @@ describe('compose and chart', () => {
       ).toBe(true)
     }
     const chart = parse(read('deploy/helm/values.yaml')) as { env: Record<string, string> }
-    for (const name of Object.keys(chart.env)) expect(KAFKA_VARIABLES).toContain(name)
+    const variables = [...KAFKA_VARIABLES, ...Object.keys(SECURITY_VARIABLES)]
+    for (const name of Object.keys(chart.env)) expect(variables).toContain(name)
     for (const { volumes = [] } of Object.values(compose.services)) {
       for (const volume of volumes) {
         const [source] = volume.split(':')
