@@ -12,10 +12,7 @@ export function fakeNegativeWeight(y: number, prediction: number): number {
 }
 
 /** Fake-negative calibration: a model that learned the biased stream without weights says b; the true rate is b/(1 − b), b < 0.5. */
-export function fakeNegativeRate(biased: number): number {
-  const b = Math.min(biased, 0.5 - 1e-9)
-  return Math.min(1, b / (1 - b))
-}
+export const fakeNegativeRate = (biased: number): number => (biased >= 0.5 ? 1 : biased / (1 - biased))
 
 /**
  * A model that learned all positives and a share of the negatives, unweighted, says p; the true rate is lower.

@@ -121,7 +121,9 @@ export class LabelHealth {
       // Space saving over-estimates by at most labels / HEAVY.
       const share = (most - this.#labels / HEAVY) / this.#labels
       if (share > DOMINANCE) {
-        alarms.push(`${Math.round(share * 100)} % of the labels come from one profile (${profile.slice(0, 8)}…)`)
+        alarms.push(
+          `at least ${Math.floor(share * 100)} % of the labels come from one profile (${profile.slice(0, 8)}…)`,
+        )
       }
       if (this.#positives === 0) alarms.push('every label is negative')
       if (this.#positives === this.#labels) alarms.push('every label is positive')

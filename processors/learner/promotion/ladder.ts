@@ -23,7 +23,7 @@ export interface Evidence {
   readonly errorRate: number
   /** Of its scores against those of the time before the step. */
   readonly stability: Stability | undefined
-  /** Mean loss of the labels since the step, and before it: of what was served. NaN = none yet. */
+  /** Mean loss of its last labels since the step, and of those before its first step. NaN = none yet. */
   readonly liveLoss: number
   readonly referenceLoss: number
   /** Standard error of `liveLoss − referenceLoss`. */

@@ -178,7 +178,10 @@ describe('champion against challenger', () => {
     for (let run = 0; run < 200; run++) {
       const comparison = new Comparison()
       for (let i = 0; i < 400; i++) {
-        comparison.add(`p${i}`, normal(() => random.next()))
+        comparison.add(
+          `p${i}`,
+          normal(() => random.next()),
+        )
         if (comparison.result().verdict !== 'undecided') {
           calls++
           break

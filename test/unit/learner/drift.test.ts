@@ -49,7 +49,10 @@ describe('the population stability index', () => {
   })
 
   it('goes on from its packed state', () => {
-    const check = StabilityCheck.of(Float64Array.from({ length: 100 }, (_, i) => i), { window: 20 })
+    const check = StabilityCheck.of(
+      Float64Array.from({ length: 100 }, (_, i) => i),
+      { window: 20 },
+    )
     for (let i = 0; i < 33; i++) check.add(i * 3)
     const copy = StabilityCheck.decode(check.encode())
     for (let i = 0; i < 25; i++) {

@@ -17,7 +17,12 @@ const MIXED: readonly InputColumn[] = [
   number('constant'),
   { kind: 'id', name: 'device', size: 3 },
 ]
-const TASKS: readonly Task[] = [{ kind: 'binary' }, { kind: 'number' }, { kind: 'count' }, { kind: 'classes', classes: 3 }]
+const TASKS: readonly Task[] = [
+  { kind: 'binary' },
+  { kind: 'number' },
+  { kind: 'count' },
+  { kind: 'classes', classes: 3 },
+]
 
 /** Rows with all that goes wrong in practice: missing, infinite and huge values, unknown ids. */
 function rowsOf(count: number, random: SeededRandom): Float32Array[] {
