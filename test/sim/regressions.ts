@@ -40,6 +40,17 @@ export const REGRESSIONS: readonly { readonly about: string; readonly scenario: 
     }),
   },
   {
+    about: 'at least once, an outbox that is flushed between two reads of a take-over does not pass for an empty one',
+    scenario: scenario({
+      settings: { delivery: 'at-least-once', processes: 2 },
+      events: [view(2_000, 'a'), view(2_020, 'b'), view(2_040, 'c'), view(2_060, 'd')],
+      faults: [
+        { ...fault(1_990, 'crash'), after: 'apply sim.profile' },
+        { ...fault(2_100, 'wipe'), after: 'committed sim.profile' },
+      ],
+    }),
+  },
+  {
     about: 'at least once, an owner that ends before its commit does not leave it to the next event',
     scenario: scenario({
       settings: { delivery: 'at-least-once' },
