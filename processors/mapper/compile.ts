@@ -150,8 +150,11 @@ function compileLet(
   }
 }
 
+/** Not an object: JSON can make one that has no text (its own `toString` is a number). */
+const isPlain = (value: unknown): boolean => typeof value === 'number' || typeof value === 'boolean' || typeof value === 'bigint'
+
 const lookUp = (table: ReadonlyMap<string, unknown>, value: unknown): unknown =>
-  typeof value === 'string' ? table.get(value) : value == null ? undefined : table.get(String(value))
+  typeof value === 'string' ? table.get(value) : isPlain(value) ? table.get(String(value)) : undefined
 
 /** `[{key, value}]` → object. GA4's export gives a value as `{string_value, int_value, float_value, double_value}`. */
 function objectOfPairs(list: unknown): Record<string, unknown> | null {
