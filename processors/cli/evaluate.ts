@@ -35,7 +35,7 @@ export function evaluateCommand(): Command {
       'raw events as the source sends them (CSV, JSON lines …; .gz), or - for standard input',
     )
     .option('--source <name>', "source of the application that reads the file; default: the application's only one")
-    .option('--learner <name>', 'learner whose figures come first; default: the first one')
+    .option('--learner <name>', 'evaluate this learner only; default: all of them')
     .option(
       '--delay <samples>',
       'labels that the events carry themselves are known this many samples later',
@@ -49,10 +49,6 @@ export function evaluateCommand(): Command {
       const { planOptions } = openApp(options)
       const plan = await planApplication(planOptions)
       const { mapper, format } = sourceOf(plan, options)
-      const learners = Object.keys(plan.app.learners)
-      if (options.learner !== undefined && learners.length > 0 && !learners.includes(options.learner)) {
-        throw new BadUsage(`there is no learner ${JSON.stringify(options.learner)}. Learners: ${learners.join(', ')}`)
-      }
       const run = new Prequential({
         app: withLearners(plan, options),
         featureSet: plan.featureSet,
@@ -63,7 +59,7 @@ export function evaluateCommand(): Command {
       const started = performance.now()
       const counts = await evaluate(plan, run, mapper, format, options)
       requireLabels(run, options)
-      const result = resultOf(run, counts, (performance.now() - started) / 1_000, options)
+      const result = resultOf(run, counts, (performance.now() - started) / 1_000)
       if (options.json) return printJson(result)
       printResult(result)
     })
@@ -81,15 +77,21 @@ function sourceOf(plan: Plan, { app, source }: EvaluateOptions): { mapper: Mappe
 }
 
 /** An application that names no learner gets a linear one a label, over all its features. */
-function withLearners({ app }: Plan, { app: file }: EvaluateOptions): Plan['app'] {
+function withLearners({ app }: Plan, { app: file, learner }: EvaluateOptions): Plan['app'] {
   const labels = Object.keys(app.labels)
   if (labels.length === 0) {
     const message =
       'there is nothing to compare predictions with. Say under "labels" what the outcome is; see docs/evaluate.md'
     throw new RtmlError('CONFIG', message, { place: file })
   }
-  if (Object.keys(app.learners).length > 0) return app
-  return { ...app, learners: Object.fromEntries(labels.map((label) => [label, learnerSchema.parse({ label })])) }
+  const named = Object.entries(app.learners)
+  const all = named.length > 0 ? named : labels.map((label) => [label, learnerSchema.parse({ label })] as const)
+  const chosen = learner === undefined ? all : all.filter(([name]) => name === learner)
+  if (chosen.length === 0) {
+    const names = all.map(([name]) => name).join(', ')
+    throw new BadUsage(`there is no learner ${JSON.stringify(learner)}. Learners: ${names}`)
+  }
+  return { ...app, learners: Object.fromEntries(chosen) }
 }
 
 interface Counts {
@@ -175,9 +177,9 @@ function figuresOf(figures: Figures) {
   }
 }
 
-function resultOf(run: Prequential, counts: Counts, seconds: number, options: EvaluateOptions) {
+function resultOf(run: Prequential, counts: Counts, seconds: number) {
   const learners = run.results()
-  const first = learners.find(({ name }) => name === options.learner) ?? learners[0]!
+  const [first] = learners as [LearnerResult, ...LearnerResult[]]
   const describe = ({ name, label, kind, inputs, report, learned, slices }: LearnerResult) => ({
     learner: name,
     label,
