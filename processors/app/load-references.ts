@@ -407,6 +407,10 @@ function checkLearner(name: string, learner: LearnerDefinition, app: Application
     const message = `only probabilities of a binary label are calibrated; ${learner.label} is of type ${type}.`
     issues.push({ path: [...path, 'calibration'], message })
   }
+  if (learner.kind === 'forest' && (type === 'number' || type === 'count')) {
+    const message = `a forest learns binary labels and classes; ${learner.label} is of type ${type}. Use ftrl or mlp.`
+    issues.push({ path: [...path, 'kind'], message })
+  }
   const { steps } = learner.promotion
   const isRising = steps.every((step, index) => index === 0 || step > steps[index - 1]!)
   if (!isRising || steps.at(-1) !== 1) {
