@@ -115,20 +115,13 @@ function datastreamOf(edge: Edge, { query }: EdgeRequest): Datastream {
 
 const eventsOf = ({ body }: EdgeRequest): readonly IncomingEvent[] => (body.event ? [body.event] : (body.events ?? []))
 
-/** A visitor's device: the ECID, and whether it was made for this request. */
-interface Device {
-  readonly ecid: string
-  readonly isNew: boolean
-}
-
 async function interact(edge: Edge, request: EdgeRequest, version: 'v1' | 'v2') {
   const startedAt = edge.clock.now()
   const datastream = datastreamOf(edge, request)
   const requestId = requestIdOf(request)
   const incoming = eventsOf(request)
-  const body = request.body
-  const isOut = hasOptedOut(edge, body)
-  const device = deviceOf(edge, body, incoming, version)
+  const isOut = hasOptedOut(edge, request)
+  const device = deviceOf(edge, request, version)
   const taken = isOut ? [] : takeAll(edge, datastream, request, device)
   const events = taken.flatMap(({ mapped }) => mapped.events)
   // Consent said no, in the cookie or in the events themselves: nothing is kept, nothing is personal.
@@ -184,8 +177,8 @@ const NO = () => false
 
 async function collect(edge: Edge, request: EdgeRequest, version: 'v1' | 'v2'): Promise<void> {
   const datastream = datastreamOf(edge, request)
-  if (hasOptedOut(edge, request.body)) return
-  const device = version === 'v1' ? deviceOf(edge, request.body, eventsOf(request), version) : undefined
+  if (hasOptedOut(edge, request)) return
+  const device = version === 'v1' ? deviceOf(edge, request, version) : undefined
   const taken = takeAll(edge, datastream, request, device)
   const kept = taken.filter(({ mapped }) => mapped.events.length > 0)
   if (kept.length === 0) return
@@ -226,7 +219,7 @@ const offer = (edge: Edge, taken: readonly Taken[]): Ticket =>
   )
 
 /** @throws Problem when an event can't become one: nothing of the request is taken then */
-function takeAll(edge: Edge, datastream: Datastream, request: EdgeRequest, device: Device | undefined): Taken[] {
+function takeAll(edge: Edge, datastream: Datastream, request: EdgeRequest, device: string | undefined): Taken[] {
   const headers: Headers = recordHeaders(request.headers)
   const faults: string[] = []
   const taken = eventsOf(request).map((event, index) => {
@@ -258,7 +251,7 @@ const idOf = ({ _id }: Readonly<Record<string, unknown>>): unknown =>
 type IdentityMap = Record<string, (Omit<Identity, 'primary'> & { primary?: boolean | string })[]>
 
 /** Identities of the request hold for each of its events; the device's is added, and is primary where none is marked. */
-function identityMapOf(body: EdgeBody, { xdm }: IncomingEvent, device: Device | undefined): unknown {
+function identityMapOf(body: EdgeBody, { xdm }: IncomingEvent, device: string | undefined): unknown {
   const own = (xdm.identityMap ?? {}) as IdentityMap
   const ofRequest = (body.xdm?.identityMap ?? {}) as IdentityMap
   if (typeof own !== 'object' || typeof ofRequest !== 'object') return own
@@ -267,40 +260,44 @@ function identityMapOf(body: EdgeBody, { xdm }: IncomingEvent, device: Device | 
   const isMarked = Object.values(merged).some(
     (list) => Array.isArray(list) && list.some((it) => it?.primary === true || it?.primary === 'true'),
   )
-  return { ...merged, ECID: [{ id: device.ecid, authenticatedState: 'ambiguous', primary: !isMarked }] }
+  return { ...merged, ECID: [{ id: device, authenticatedState: 'ambiguous', primary: !isMarked }] }
 }
 
 /**
- * The device: the ECID of the request, of its cookie, of its first-party id, or a new one. The server API gets a new
+ * The visitor's device: the ECID of the request, of its cookie, of its first-party id, or a new one. The server API gets a new
  * one only for a visitor who has no identity at all.
  */
-function deviceOf(
-  edge: Edge,
-  body: EdgeBody,
-  events: readonly IncomingEvent[],
-  version: 'v1' | 'v2',
-): Device | undefined {
+function deviceOf(edge: Edge, request: EdgeRequest, version: 'v1' | 'v2'): string | undefined {
   const { organization } = edge.app.edge
-  const maps = [body.xdm?.identityMap, ...events.map(({ xdm }) => xdm.identityMap)] as (IdentityMap | undefined)[]
+  const events = eventsOf(request)
+  const maps = [request.body.xdm?.identityMap, ...events.map(({ xdm }) => xdm.identityMap)] as (
+    | IdentityMap
+    | undefined
+  )[]
   const idIn = (namespace: string) =>
     maps.map((map) => map?.[namespace]?.[0]?.id).find((id): id is string => typeof id === 'string' && id !== '')
-  const known = idIn('ECID') ?? cookieOf(edge, body, 'identity', ecidOfCookie)
-  if (known !== undefined) return { ecid: known, isNew: false }
+  const known = idIn('ECID') ?? ecidOfCookie(cookieOf(edge, request, 'identity') ?? '')
+  if (known !== undefined) return known
   const fpid = idIn('FPID')
-  if (fpid !== undefined) return { ecid: ecidOfFpid(organization, fpid), isNew: true }
+  if (fpid !== undefined) return ecidOfFpid(organization, fpid)
   const hasIdentity = maps.some((map) => map !== undefined && Object.keys(map).length > 0)
-  return version === 'v2' && hasIdentity ? undefined : { ecid: newEcid(), isNew: true }
+  return version === 'v2' && hasIdentity ? undefined : newEcid()
 }
 
-function cookieOf<T>(edge: Edge, body: EdgeBody, name: string, read: (value: string) => T | undefined): T | undefined {
+/**
+ * A cookie of the visitor: relayed in the request's state, or, where the edge is in the site's own domain, sent by the
+ * browser itself.
+ */
+function cookieOf(edge: Edge, { body, headers }: EdgeRequest, name: string): string | undefined {
   const key = cookieName(edge.app.edge.organization, name)
-  const entry = body.meta?.state?.entries?.find((it) => it.key === key)
-  return entry && read(entry.value)
+  const relayed = body.meta?.state?.entries?.find((it) => it.key === key)
+  if (relayed) return relayed.value
+  const own = headers.cookie?.split(';').find((pair) => pair.trimStart().startsWith(`${key}=`))
+  return own?.slice(own.indexOf('=') + 1).trim()
 }
 
-const hasOptedOut = (edge: Edge, body: EdgeBody): boolean =>
-  cookieOf(edge, body, 'consent', (value) => (decodeURIComponentSafe(value) === 'general=out' ? true : undefined)) ===
-  true
+const hasOptedOut = (edge: Edge, request: EdgeRequest): boolean =>
+  decodeURIComponentSafe(cookieOf(edge, request, 'consent') ?? '') === 'general=out'
 
 function decodeURIComponentSafe(text: string): string {
   try {
@@ -313,7 +310,7 @@ function decodeURIComponentSafe(text: string): string {
 function handlesOf(
   edge: Edge,
   request: EdgeRequest,
-  device: Device | undefined,
+  device: string | undefined,
   event: XdmEvent | undefined,
   evaluation: Evaluation | undefined,
   eventIndex: number,
@@ -321,7 +318,7 @@ function handlesOf(
   const { organization } = edge.app.edge
   const now = edge.clock.now()
   const handles: Handle[] = []
-  if (device) handles.push({ type: 'identity:result', payload: [{ id: device.ecid, namespace: { code: 'ECID' } }] })
+  if (device) handles.push({ type: 'identity:result', payload: [{ id: device, namespace: { code: 'ECID' } }] })
   if (event && evaluation) {
     handles.push({
       type: 'personalization:decisions',
@@ -341,7 +338,7 @@ function handlesOf(
   if (device) {
     stored.push({
       key: cookieName(organization, 'identity'),
-      value: identityCookie(device.ecid, now),
+      value: identityCookie(device, now),
       maxAge: IDENTITY_MAX_AGE_S,
     })
   }
