@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { jsonSchema, referenceMarkdown, SCHEMA_FILE } from '../processors/app/json-schema.ts'
+import { cliMarkdown } from '../processors/cli/markdown.ts'
 import { SCORES_SCHEMA, scoresMarkdown } from '../processors/outputs/scores.ts'
 
 const ROOT = join(import.meta.dirname, '..')
@@ -16,6 +17,7 @@ export function generated(): Map<string, string> {
     ['schemas/avro/profile-scores.avsc', json(SCORES_SCHEMA)],
     ['docs/application-file.md', withSection('docs/application-file.md', referenceMarkdown())],
     ['docs/outputs.md', withSection('docs/outputs.md', scoresMarkdown())],
+    ['docs/cli.md', withSection('docs/cli.md', cliMarkdown())],
   ])
 }
 

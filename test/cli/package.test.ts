@@ -58,7 +58,14 @@ describe('the packed package', () => {
     () => {
       const { stdout } = run('npx', ['rtml', 'demo', '--once', '--json'])
       expect(stdout.trimEnd().split('\n')).toHaveLength(1)
-      expect(JSON.parse(stdout)).toMatchObject({ mapped: 23_055, rejected: 0, scored: 23_055, events: 23_055 })
+      expect(JSON.parse(stdout)).toMatchObject({
+        mapped: 23_055,
+        rejected: 0,
+        scored: 23_055,
+        events: 23_055,
+        // What training found on the same events, with a program of its own.
+        auc: JSON.parse(readFileSync(join(ROOT, 'models/luma/metrics.json'), 'utf8')).auc,
+      })
     },
     SLOW_MS,
   )
