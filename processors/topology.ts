@@ -11,7 +11,7 @@ import { RtmlError } from './app/errors.ts'
 import type { Application } from './app/schema.ts'
 import { fusedSource, groupOf, type TopicNames, topicNames } from './app/topics.ts'
 import { type Clock, ms, type Random } from './app/units.ts'
-import type { Engine, TopicSpec } from './engine/ports.ts'
+import type { Engine, LogRecord, TopicSpec } from './engine/ports.ts'
 import { createExpressions, type Expressions } from './expressions/index.ts'
 import { createFeatureSet, sideFeatures } from './features/index.ts'
 import type { FeatureSet, Lookups } from './features/types.ts'
@@ -27,7 +27,7 @@ import { Service } from './runtime/service.ts'
 import type { Stage } from './runtime/stage.ts'
 import { EntityReader } from './runtime/stages/entity-reader.ts'
 import { entityStage } from './runtime/stages/entity-stage.ts'
-import { type EventSource, mappedSource, xdmSource } from './runtime/stages/event-source.ts'
+import { type EventSource, HISTORY_HEADER, mappedSource, xdmSource } from './runtime/stages/event-source.ts'
 import { mapStage } from './runtime/stages/map-stage.ts'
 import { profileStage } from './runtime/stages/profile-stage.ts'
 import { PSEUDONYM_BYTES } from './runtime/stages/profile-state.ts'
@@ -225,6 +225,9 @@ export async function runPlan(plan: Plan, options: RunPlanOptions): Promise<Runn
     partitions: (entity) => partitionsOf.get(entity) ?? app.partitions,
   })
   const xdmEvents = xdmSource(schema, schemaIds.events, (id) => engine.registry.schema(id))
+  const ends = await wait(() => historyEnds(engine, plan))
+  const isHistory = (record: LogRecord) =>
+    record.headers[HISTORY_HEADER] !== undefined || record.offset < (ends.get(record.topic)?.[record.partition] ?? 0)
   const fused = fusedSource(app)
   const mapped = (source: string) => mappedSource(plan.mappers.get(source)!, metrics)
   const stages: Stage[] = []
@@ -239,13 +242,14 @@ export async function runPlan(plan: Plan, options: RunPlanOptions): Promise<Runn
             events: mapped(source),
             schema,
             schemaId: schemaIds.events,
+            isHistory,
             metrics,
           }),
         ),
       )
     }
   }
-  const keyed = keyedStages(plan, { ...options, featureSet, schemaIds, xdmEvents, scorer, entities, layouts, lookups })
+  const keyed = keyedStages(plan, { ...options, isHistory, featureSet, schemaIds, xdmEvents, scorer, entities, layouts, lookups })
   stages.push(...keyed.map(({ stage }) => stage))
 
   await wait(() => checkPartitions(engine, stages))
@@ -256,12 +260,25 @@ export async function runPlan(plan: Plan, options: RunPlanOptions): Promise<Runn
   return { plan, engine, service, scorer, context, entities, lookups, [Symbol.asyncDispose]: () => rest.disposeAsync() }
 }
 
+/** Note with the positions up to which a topic's records are history: see `rtml bootstrap`. */
+export const historyNote = (topic: string) => `history:${topic}`
+
+async function historyEnds(engine: Engine, { app, topics }: Plan): Promise<Map<string, readonly number[]>> {
+  const ends = new Map<string, readonly number[]>()
+  for (const topic of Object.keys(app.sources).map(topics.raw)) {
+    const note = await engine.store.note(historyNote(topic))
+    if (note) ends.set(topic, JSON.parse(note.toString()) as number[])
+  }
+  return ends
+}
+
 /** What keyed stages are made of, besides the plan. */
 interface StageParts {
   /** The plan's, or one that keeps only some features. */
   readonly featureSet: FeatureSet
   readonly schemaIds: { readonly events: number; readonly scores: number }
   readonly xdmEvents: EventSource
+  readonly isHistory: (record: LogRecord) => boolean
   readonly scorer: ModelScorer | undefined
   readonly entities: EntityReader
   readonly layouts: ReadonlyMap<string, Layouts>
@@ -296,6 +313,7 @@ function keyedStages(plan: Plan, parts: StageParts): KeyedStage[] {
       events: fused === undefined ? xdmEvents : mappedSource(plan.mappers.get(fused)!, metrics),
       schema,
       schemaIds: parts.schemaIds,
+      isHistory: parts.isHistory,
       featureSet,
       scorer: parts.scorer,
       scoreOutputs: plan.models.flatMap((model) =>
@@ -356,6 +374,7 @@ export function replayStages(
     featureSet,
     schemaIds,
     xdmEvents: xdmSource(plan.schema, schemaIds.events, schemaById),
+    isHistory: () => false,
     scorer: undefined,
     // Other entities are read for vectors only, and a replay computes none.
     entities: new EntityReader({ app, topics, featureSet, store: engine.store, clock, layouts, partitions: () => 1 }),

@@ -9,7 +9,7 @@ const SCHEMA = {
   name: 'Node',
   namespace: 'a.b',
   fields: [
-    { name: 'id', type: ['null', 'string', 'long', 'double'] },
+    { name: 'id', type: ['null', 'string', 'double'] },
     { name: 'kind', type: { type: 'enum', name: 'Kind', symbols: ['X', 'Y'] } },
     { name: 'hash', type: { type: 'fixed', name: 'Hash', size: 4 } },
     { name: 'tags', type: { type: 'map', values: 'int' } },

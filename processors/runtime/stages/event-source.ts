@@ -31,6 +31,9 @@ export interface EventSource {
   read(records: readonly LogRecord[]): Promise<Sourced>
 }
 
+/** Header of records from before the application went live: they change states, and are neither scored nor sampled. */
+export const HISTORY_HEADER = 'rtml-history'
+
 /** Header of `xdm.events` with the name of the source. */
 export const SOURCE_HEADER = 'rtml-source'
 

@@ -6,7 +6,9 @@ import type { XdmSchema } from '../../xdm/index.ts'
 import type { Stage } from '../stage.ts'
 import type { Metrics } from '../telemetry.ts'
 import { traced } from '../trace.ts'
-import { type EventSource, SOURCE_HEADER, type Sourced } from './event-source.ts'
+import { type EventSource, HISTORY_HEADER, SOURCE_HEADER, type Sourced } from './event-source.ts'
+
+const HISTORY = Buffer.from('1')
 
 /** raw.<source> → xdm.events, re-keyed by the primary identity. Keeps no state: duplicates are the profile stage's business. */
 export function mapStage(options: {
@@ -16,9 +18,10 @@ export function mapStage(options: {
   events: EventSource
   schema: XdmSchema
   schemaId: number
+  isHistory: (record: LogRecord) => boolean
   metrics: Metrics
 }): Stage<Sourced, never, Sourced> {
-  const { app, topics, source, events, schema, schemaId, metrics } = options
+  const { app, topics, source, events, schema, schemaId, isHistory, metrics } = options
   const name = `map.${source}`
   const sourceHeader = Buffer.from(source)
   return {
@@ -37,7 +40,11 @@ export function mapStage(options: {
         topic: topics.events,
         key: Buffer.from(event.key),
         value: frame(schemaId, schema.encode(event)),
-        headers: { [SOURCE_HEADER]: sourceHeader, ...traced(name, record.headers) },
+        headers: {
+          [SOURCE_HEADER]: sourceHeader,
+          ...(isHistory(record) ? { [HISTORY_HEADER]: HISTORY } : {}),
+          ...traced(name, record.headers),
+        },
       }))
       for (const { record, rejection } of refused) {
         metrics.count('rtml_rejected_total', [name, rejection.code])

@@ -34,6 +34,8 @@ interface Row {
 
 export interface ProfileWork {
   readonly rows: readonly Row[]
+  /** Events from before the application went live, all before the rows: they go to other entities and nowhere else. */
+  readonly history: readonly SourcedEvent[]
   readonly refused: readonly { record: LogRecord; rejection: Rejection }[]
   /** Raw records that couldn't be mapped, in a fused stage. */
   readonly unmapped: Sourced['refused']
@@ -50,6 +52,8 @@ export interface ProfileStageOptions {
   readonly schema: XdmSchema
   readonly schemaIds: { readonly events: number; readonly scores: number }
   readonly featureSet: FeatureSet
+  /** Records from before the application went live. */
+  readonly isHistory?: (record: LogRecord) => boolean
   readonly scorer: Scorer | undefined
   readonly scoreOutputs: SampleLayout['scores']
   readonly entities: EntityReader
@@ -85,6 +89,7 @@ export function profileStage(options: ProfileStageOptions): Stage<ProfileInput, 
   ): Computed<ProfileWork> => {
     const rows: Row[] = []
     const refused: { record: LogRecord; rejection: Rejection }[] = []
+    const history: SourcedEvent[] = []
     const touched = new Map<string, ProfileState>()
     const counts: Record<Updated, number> = { applied: 0, duplicate: 0, late: 0 }
     const vectors = mode === 'rebuild' ? [] : newVectors(featureSet, input.events.length)
@@ -113,6 +118,10 @@ export function profileStage(options: ProfileStageOptions): Stage<ProfileInput, 
       }
       touched.set(event.key, state)
       if (mode === 'rebuild') continue
+      if (options.isHistory?.(record)) {
+        history.push(sourced)
+        continue
+      }
       const vector = vectors[rows.length]!
       byEntity.set('profile', state.features)
       for (const entity of others) {
@@ -130,7 +139,7 @@ export function profileStage(options: ProfileStageOptions): Stage<ProfileInput, 
     }
     const changed = new Map<string, Buffer>()
     for (const [key, state] of touched) changed.set(key, packProfile(kernel, state))
-    return { changed, work: { rows, refused, unmapped: input.refused } }
+    return { changed, work: { rows, history, refused, unmapped: input.refused } }
   }
 
   return {
@@ -168,6 +177,7 @@ async function outputsOf(
   const scores = options.scorer
     ? await options.scorer.score(work.rows.map(({ sourced, vector }) => ({ event: sourced.event, vector })))
     : []
+  for (const { event, record } of work.history) outputs.push(...entityEvents(options, others, event, record))
   const processedAt = options.clock.now()
   const context = { processedAt, featureSetVersion: options.featureSet.version }
   work.rows.forEach(({ sourced: { event, record, source } }, index) => {
@@ -209,6 +219,26 @@ async function outputsOf(
     outputs.push(deadLetter(record, rejection, isRaw ? topics.deadRaw : topics.deadXdm))
   }
   return outputs
+}
+
+/** The event for the other entities that it touches. */
+function entityEvents(
+  { topics, featureSet, schema, schemaIds }: ProfileStageOptions,
+  others: readonly string[],
+  event: XdmEvent,
+  record: LogRecord,
+): NewRecord[] {
+  if (others.length === 0) return []
+  const value = frame(schemaIds.events, schema.encode(event))
+  const headers = traced('profile', record.headers)
+  return others.flatMap((entity) =>
+    (featureSet.entities.get(entity)?.keys(event) ?? []).map((key) => ({
+      topic: topics.entity(entity),
+      key: Buffer.from(key),
+      value,
+      ...(headers ? { headers } : {}),
+    })),
+  )
 }
 
 function sampleLayout({ app, featureSet, scoreOutputs }: ProfileStageOptions): SampleLayout {
