@@ -1,5 +1,5 @@
 import type { Health } from '../runtime/service.ts'
-import type { Logger } from '../runtime/telemetry.ts'
+import type { Logger, Metrics } from '../runtime/telemetry.ts'
 import type { RunningApplication } from '../topology.ts'
 import { securityFrom } from './auth/security.ts'
 import { Edge } from './edge.ts'
@@ -10,7 +10,7 @@ export interface ServeOptions {
   readonly worker: {
     health(): Health
     readonly started: Promise<RunningApplication>
-    readonly metrics: { expose(): Promise<string>; readonly contentType: string }
+    readonly metrics: Metrics & { expose(): Promise<string>; readonly contentType: string }
   }
   readonly overview: () => Overview
   readonly pageFile: string
@@ -53,7 +53,7 @@ export async function serve(
       pageFile: options.pageFile,
       edge: () => opened,
     },
-    { security, origins: options.origins, logger },
+    { security, origins: options.origins, logger, record: worker.metrics },
   )
   const listen = (at: number) => server.listen({ host, port: at })
   const address = await listen(port).catch((error: NodeJS.ErrnoException) => {

@@ -15,7 +15,7 @@ import fastify, {
   type FastifyServerOptions,
 } from 'fastify'
 import type { Health } from '../runtime/service.ts'
-import { type Logger, silentLogger } from '../runtime/telemetry.ts'
+import { type Logger, type Metrics, silentLogger, silentMetrics } from '../runtime/telemetry.ts'
 import { authorize, installAuthentication, isAnonymous } from './auth/guard.ts'
 import { isLoopback, type Security, securityFrom } from './auth/security.ts'
 import { installDecompression } from './body.ts'
@@ -53,6 +53,8 @@ export interface ServerOptions {
   /** Web origins that may call from a browser. */
   readonly origins?: readonly string[]
   readonly logger?: Logger
+  /** Where answers are counted. */
+  readonly record?: Metrics
 }
 
 const BODY_BYTES = 65_536
@@ -106,6 +108,7 @@ export async function createServer(sources: ServerSources, options: ServerOption
     refuseMethod(known(request.url), reply)
   })
 
+  installMetrics(server, sources, options.record ?? silentMetrics)
   operationRoutes(server, sources)
   const context: RouteContext = { server, edge: () => sources.edge?.() ?? starting() }
   predictRoutes(context)
@@ -186,6 +189,16 @@ function installBounds(server: FastifyInstance, { tls }: Security): void {
     if (inFlight > MAX_IN_FLIGHT && request.routeOptions.config.scope !== 'public') {
       throw new Problem('unavailable', 'Too many requests are under way.', { retryAfterS: 1 })
     }
+  })
+}
+
+function installMetrics(server: FastifyInstance, sources: ServerSources, metrics: Metrics): void {
+  server.addHook('onResponse', async (request, reply) => {
+    // The pattern of the route, never the address: labels stay few.
+    const route = request.is404 ? 'none' : (request.routeOptions.url ?? 'none')
+    metrics.count('rtml_http_requests_total', [route, String(reply.statusCode)])
+    metrics.observe('rtml_http_seconds', [route], reply.elapsedTime / 1_000)
+    metrics.gauge('rtml_intake_bytes', [], sources.edge?.()?.intake.waitingBytes ?? 0)
   })
 }
 

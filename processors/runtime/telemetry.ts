@@ -48,6 +48,13 @@ export const METRICS = {
     labels: ['stage'],
     help: 'Seconds from append of the input record to publication of its outputs',
   },
+  rtml_http_requests_total: {
+    type: 'counter',
+    labels: ['route', 'status'],
+    help: 'Answers of the HTTP edge by route and status',
+  },
+  rtml_http_seconds: { type: 'histogram', labels: ['route'], help: 'Seconds from request to answer' },
+  rtml_intake_bytes: { type: 'gauge', labels: [], help: 'Bytes accepted over HTTP that wait for the log' },
 } as const satisfies Record<
   string,
   { type: 'counter' | 'gauge' | 'histogram'; labels: readonly string[]; help: string }

@@ -102,7 +102,7 @@ export async function fixture(options: FixtureOptions = {}): Promise<Fixture> {
         pageFile: join(import.meta.dirname, '..', '..', 'console', 'overview.html'),
         edge: () => edge,
       },
-      { security, origins: running.plan.app.edge.origins },
+      { security, origins: running.plan.app.edge.origins, record: worker.metrics },
     )
     servers.defer(() => server.close())
     return server

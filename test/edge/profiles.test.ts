@@ -187,7 +187,10 @@ describe('operations', () => {
   it('serves page, metrics and live figures', async () => {
     const page = await shop.server.inject('/')
     expect(page.headers['content-security-policy']).toContain("default-src 'none'")
-    expect((await shop.server.inject('/metrics')).body).toContain('rtml_events_total')
+    const metrics = (await shop.server.inject('/metrics')).body
+    expect(metrics).toContain('rtml_events_total')
+    expect(metrics).toMatch(/rtml_http_requests_total\{route="\/v1\/profiles\/:namespace\/:id",status="200"\} [1-9]/)
+    expect(metrics).toMatch(/rtml_intake_bytes 0/)
     expect((await get('/v1/overview')).body.app).toBe('shop')
   })
 })
