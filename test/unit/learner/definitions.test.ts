@@ -40,7 +40,10 @@ learners: { online: { label: buys } }`)
     ['labels: { l: { value: x, classes: [a, b] } }', /used by type: classes only/],
     ['labels: { l: { type: classes, classes: [a, b, a], value: x } }', /"a" stands twice/],
     ['labels: { l: { type: classes, classes: [a, b], outcome: y, window: 1h, value: x, combine: sum } }', /no sum/],
-    ['labels: { l: { type: number, value: x, outcome: y, window: 1h, policy: fake-negative } }', /made for type: binary/],
+    [
+      'labels: { l: { type: number, value: x, outcome: y, window: 1h, policy: fake-negative } }',
+      /made for type: binary/,
+    ],
     ['labels: { l: { type: number, value: x, negatives: 0.5 } }', /for type: binary only/],
     ['learners: { m: { label: l } }', /no label "l"/],
     ['labels: { buys: { value: x } }\nlearners: { m: { label: buy } }', /no label "buy".*buys/],
@@ -54,7 +57,10 @@ learners: { online: { label: buys } }`)
       'labels: { l: { value: x } }\nlearners: { m: { label: l, promotion: { steps: [0.5, 0.1] } } }',
       /shares must rise, and the last must be 1/,
     ],
-    ['labels: { l: { type: number, value: x } }\nlearners: { m: { label: l, kind: forest } }', /binary labels and classes/],
+    [
+      'labels: { l: { type: number, value: x } }\nlearners: { m: { label: l, kind: forest } }',
+      /binary labels and classes/,
+    ],
   ])('refuses %s', (rest, message) => {
     expect(problems(rest).join('\n')).toMatch(message)
   })
