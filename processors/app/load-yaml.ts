@@ -42,6 +42,23 @@ const REMEDY: Readonly<Record<string, string>> = {
   MULTIPLE_DOCS: 'a second document starts here. One file is one document: remove "---".',
 }
 
+/** Brackets, compact lists and columns of indentation that the parser may see: each level is a call, and it has no bound of its own. */
+const MAX_NESTING = 300
+const COMPACT = new RegExp(`(?:[-?:] ){${MAX_NESTING}}|^ {${MAX_NESTING * 2}}`, 'm')
+
+/** Where the text is nested too deep, seen without parsing it; brackets in texts count as well. */
+function deepAt(text: string): number | undefined {
+  let depth = 0
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i)
+    if (unit === 0x5b || unit === 0x7b) {
+      if (++depth > MAX_NESTING) return i
+    } else if ((unit === 0x5d || unit === 0x7d) && depth > 0) depth--
+  }
+  const found = text.search(COMPACT)
+  return found < 0 ? undefined : found
+}
+
 /** YAML 1.2 → plain values with positions. Never throws; whatever is wrong becomes a problem. */
 export function readYaml(text: string, file: string): YamlFile {
   const source = new SourceMap(file)
@@ -50,6 +67,13 @@ export function readYaml(text: string, file: string): YamlFile {
   if (bytes > MAX_FILE_BYTES) {
     const message = `the file has ${bytes} bytes; the limit is ${MAX_FILE_BYTES}. Move mappings into files of their own.`
     return { value: undefined, source, problems: [at({ line: 1, col: 1 }, message)] }
+  }
+  const deep = deepAt(text)
+  if (deep !== undefined) {
+    const line = text.slice(0, deep).split('\n').length
+    const col = deep - text.lastIndexOf('\n', deep - 1)
+    const message = `nested deeper than ${MAX_NESTING} levels.`
+    return { value: undefined, source, problems: [at({ line, col }, message)] }
   }
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, uniqueKeys: false, prettyErrors: false, version: '1.2' })

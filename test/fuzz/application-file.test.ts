@@ -1,7 +1,7 @@
 /** An application file that is wrong in any way is refused with a message, at once; one that is accepted compiles. */
 import { existsSync, readFileSync } from 'node:fs'
 import fc from 'fast-check'
-import { describe, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { parse, stringify } from 'yaml'
 import { RtmlError } from '../../processors/app/errors.ts'
 import { loadApplication } from '../../processors/app/load.ts'
@@ -49,6 +49,19 @@ function holds(text: string): boolean {
 describe('application files', { timeout: TIMEOUT_MS }, () => {
   it('are accepted as they are', () => {
     for (const text of texts) if (!holds(text)) throw new Error(`refused: ${text.slice(0, 80)}`)
+  })
+
+  it.each([
+    ['brackets', '['.repeat(20_000)],
+    ['balanced brackets', `a: ${'['.repeat(20_000)}${']'.repeat(20_000)}`],
+    ['maps', '{a: '.repeat(20_000)],
+    ['compact lists', `${'- '.repeat(20_000)}x`],
+    ['explicit keys', '? '.repeat(20_000)],
+    ['indentation', Array.from({ length: 900 }, (_, depth) => `${' '.repeat(depth)}a:`).join('\n')],
+    ['tags', `a: ${'!x '.repeat(5_000)}`],
+    ['anchors', 'a: &a [*a, *a]\n'.repeat(500)],
+  ])('of nothing but %s are refused at once', (_, text) => {
+    expect(holds(text)).toBe(false)
   })
 
   it('with some of their places changed', () => {
