@@ -12,7 +12,7 @@ import type { Mapper } from '../mapper/index.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { type Plan, planApplication } from '../topology.ts'
 import { BadUsage, CommandFailed, note, printJson, printLine, printTable } from './output.ts'
-import { type AppOptions, integerOption, openApp, withApp } from './shared.ts'
+import { type AppOptions, examples, integerOption, openApp, withApp } from './shared.ts'
 
 /** Events that wait to be put in order of time: a file that is out of order by no more than this is evaluated in order. */
 const REORDER_EVENTS = 100_000
@@ -45,6 +45,13 @@ export function evaluateCommand(): Command {
     .option('--limit <events>', 'stop after this many events', integerOption)
     .option('--slice <expression>', 'figures by the value of this CEL expression, too')
     .option('--json', 'print JSON')
+    .addHelpText(
+      'after',
+      examples(
+        'rtml evaluate --app examples/phishing/rtml.yaml --input examples/phishing/phishing.csv.gz',
+        'rtml evaluate --input history.jsonl.gz --learner propensity_online --slice device.type --json',
+      ),
+    )
     .action(async (options: EvaluateOptions) => {
       const { planOptions } = openApp(options)
       const plan = await planApplication(planOptions)

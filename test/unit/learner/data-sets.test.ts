@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -172,6 +172,21 @@ labels:
     expect(learners.visits!.rmse).toBeLessThan(learners.visits!.baselines.prior.rmse / 2)
     expect(learners.kind!.accuracy).toBeGreaterThan(0.85)
     expect(learners.kind!.auc).toBeNull()
+  })
+
+  it('runs the example of its own page', async () => {
+    const page = await readFile(join(ROOT, 'docs/evaluate.md'), 'utf8')
+    const app = await file('fraud.yaml', /```yaml\n([\s\S]*?)```/.exec(page)![1]!)
+    const rows = Array.from({ length: 600 }, (_, i) => {
+      const at = new Date(1_700_000_000_000 + i * 60_000).toISOString()
+      const country = ['DE', 'FR', 'XX', 'IT'][i % 4]!
+      return `${at},u${i % 17},${(i * 31) % 100},${country},${country === 'XX' ? 'yes' : 'no'}`
+    })
+    const input = await file('fraud.csv', ['at,user,amount,country,fraud', ...rows].join('\n'))
+    const { events, auc, baselines } = await evaluate('--app', app, '--input', input)
+    expect(events).toBe(600)
+    expect(auc).toBeGreaterThan(0.95)
+    expect(baselines.prior.auc).toBeLessThan(0.6)
   })
 
   it('flags a feature that gives the answer away', async () => {
