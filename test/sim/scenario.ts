@@ -124,13 +124,14 @@ function faultsOf(dice: Dice, { isCalm }: Settings): Fault[] {
   if (kinds.length === 0) return []
   const faults = Array.from({ length: count }, (): Fault => {
     const kind = dice.pick(kinds)
-    const isAimed = dice.chance(kind === 'expel' ? 0.8 : 0.4)
+    const aim = AIMED.get(kind)
+    const isAimed = dice.chance(aim ? 0.8 : 0.4)
     return {
       atMs: dice.between(50, FAULTS_END_MS),
       steps: dice.integer(0, 30),
       kind,
       whom: dice.random(),
-      ...(isAimed ? { after: dice.pick(kind === 'expel' ? OWNERS_CALLS : CALLS) } : {}),
+      ...(isAimed ? { after: dice.pick(aim ?? CALLS) } : {}),
       forMs: dice.chance(0.5) ? dice.between(10, 1_500) : dice.between(500, 6_000),
     }
   })
@@ -138,8 +139,12 @@ function faultsOf(dice: Dice, { isCalm }: Settings): Fault[] {
 }
 
 const CALLS = ['load', 'apply', 'publish', 'own', 'open publisher', 'committed', 'outbox', 'restore', 'trim', 'scan']
-/** Within a batch and between its steps: there a member that is thrown out can do most harm. */
-const OWNERS_CALLS = ['load', 'apply', 'apply', 'publish']
+/** Where a fault can do most harm: within a batch and between its steps; between the readings of a take-over. */
+const AIMED: ReadonlyMap<Fault['kind'], readonly string[]> = new Map([
+  ['expel', ['load', 'apply', 'apply', 'publish']],
+  ['failover', ['apply', 'apply', 'load', 'own', 'committed', 'restore']],
+  ['wipe', ['apply', 'load', 'own', 'committed', 'outbox', 'restore']],
+])
 
 const RARE: ReadonlySet<Fault['kind']> = new Set(['careless-retention', 'lose-outbox', 'wipe'])
 

@@ -180,8 +180,10 @@ export function storePort(store: SimStore, network: Network, process: SimProcess
         const { position, states } = store.shard(shard)
         return { position, states: keys.map((key) => states.get(key)) }
       }),
-    apply: (shard, caller, batch) =>
-      call(`apply ${name(shard)} ${batch.from}–${batch.to}`, () => store.apply(shard, caller, batch)),
+    apply: (shard, caller, batch) => {
+      const what = batch.from === batch.to ? 'probe' : 'apply'
+      return call(`${what} ${name(shard)} ${batch.from}–${batch.to}`, () => store.apply(shard, caller, batch))
+    },
     outbox: (shard) => call(`outbox ${name(shard)}`, () => [...store.shard(shard).outbox]),
     trim: (shard, caller, upTo) => call(`trim ${name(shard)} ${upTo}`, () => store.trim(shard, caller, upTo)),
     async restore(shard, caller, position, states) {
