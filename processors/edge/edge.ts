@@ -87,6 +87,22 @@ export class Edge implements AsyncDisposable {
     return [...new Set(this.plan.models.map(({ service }) => service))]
   }
 
+  /**
+   * The key that events of an identity get: written, allowed and hashed as in every mapping.
+   * @returns undefined when no profile can be kept under it
+   */
+  keyOf({ namespace, id }: { readonly namespace: string; readonly id: string }): string | undefined {
+    const timestamp = this.clock.now()
+    const xdm = {
+      _id: 'key',
+      timestamp: new Date(timestamp).toISOString(),
+      identityMap: { [namespace]: [{ id, primary: true }] },
+      consents: { collect: { val: 'y' } },
+    }
+    const value = Buffer.from(JSON.stringify(xdm))
+    return this.xdm.map({ key: null, value, headers: {}, timestamp, place: 'edge' }).events[0]?.key
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.intake[Symbol.asyncDispose]()
   }

@@ -37,8 +37,11 @@ export interface Evaluation {
   readonly missing: readonly ('profile' | 'entities' | 'scores')[]
 }
 
-/** Rows of one turn of the event loop are scored together; explained ones apart, so that nobody waits for them. */
-const RUNS = { maxItems: 256, maxAtOnce: 4, maxWaiting: 2_048 }
+/**
+ * Rows of one turn of the event loop are scored together; explained ones apart, so that nobody waits for them. A worker
+ * holds two runs: more at once would only wait there, as smaller batches (a run costs 60 µs of this thread, whatever its rows).
+ */
+const RUNS = { maxItems: 256, maxAtOnce: 2, maxWaiting: 2_048 }
 const EXPLAINED_RUNS = { maxItems: 16, maxAtOnce: 1, maxWaiting: 64 }
 
 /** Reading may take this share of the budget; the rest is the models'. */

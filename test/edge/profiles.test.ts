@@ -71,6 +71,14 @@ describe('GET /v1/profiles/{namespace}/{id}', () => {
     expect(body.identity.id).toBe(id)
   })
 
+  it('finds an identity in whatever spelling, as events of it do', async () => {
+    const name = randomUUID()
+    await visitAs('Email', `${name}@Example.COM`)
+    const { status } = await get(`/v1/profiles/email/${encodeURIComponent(` ${name}@example.com`)}`)
+    expect(status).toBe(200)
+    expect((await get('/v1/profiles/Email/nobody')).status).toBe(404)
+  })
+
   async function visitAs(namespace: string, id: string): Promise<void> {
     const xdm = { eventType: 'x', identityMap: { [namespace]: [{ id, primary: true }] } }
     await shop.server.inject({ method: 'POST', url: '/ee/v2/interact?dataStreamId=web', payload: { event: { xdm } } })

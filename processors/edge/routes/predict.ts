@@ -113,7 +113,7 @@ function frameRows(frame: Record<string, Record<string, number | string | boolea
 
 async function predict(edge: Edge, service: string, row: Row, query: Query, index: number): Promise<Prediction> {
   const event = row.xdm && eventOf(edge, row, index)
-  const key = event?.key ?? (row.identity && `${row.identity.namespace}:${row.identity.id}`)
+  const key = event?.key ?? (row.identity && keyOf(edge, row.identity, index))
   const given = row.features && compileOverrides(row.features, edge.app, edge.plan.featureSet)
   if (given && !given.ok) refuse(index, given.errors)
   const isExplained = query.explain === 'true'
@@ -153,6 +153,13 @@ function eventOf(edge: Edge, { xdm, identity }: Row, index: number): XdmEvent {
   if (!reason) throw new Problem('unprocessable', `records[${index}]: the event's consent doesn't allow it.`)
   return refuse(index, [`xdm.${reason.path}: ${reason.code} ${reason.message}`])
 }
+
+function keyOf(edge: Edge, identity: NonNullable<Row['identity']>, index: number): string {
+  return edge.keyOf(identity) ?? refuse(index, [`identity: ${NO_KEY}`])
+}
+
+/** What is wrong with an identity that has no key. */
+export const NO_KEY = 'no profile can be kept under it: not in the form of its namespace, or not allowed'
 
 function timeOf(text: string, index: number): EpochMs {
   const time = parseRfc3339(text)

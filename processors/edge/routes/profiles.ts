@@ -12,7 +12,7 @@ import { findNewest } from '../log-search.ts'
 import { Problem } from '../problem.ts'
 import { profileTopic } from '../profile-reader.ts'
 import { profileAnswer, whyAnswer } from '../schemas.ts'
-import { featureValues } from './predict.ts'
+import { featureValues, NO_KEY } from './predict.ts'
 import { answers, inputOf, type RouteContext } from './route.ts'
 
 interface Params {
@@ -83,8 +83,9 @@ export function profileRoutes({ server, edge }: RouteContext): void {
     },
     handler: async ({ params }, reply) => {
       const it = edge()
+      const key = keyOf(it, params)
       const lease = exports.take()
-      const lines = exportOf(it, params, () => lease.release())
+      const lines = exportOf(it, params, key, () => lease.release())
       return reply
         .type('application/x-ndjson')
         .header('content-disposition', 'attachment; filename="profile.ndjson"')
@@ -93,14 +94,19 @@ export function profileRoutes({ server, edge }: RouteContext): void {
   })
 }
 
-const keyOf = ({ namespace, id }: Params): string => `${namespace}:${id}`
+/** @throws Problem when no profile can be kept under the identity */
+function keyOf(edge: Edge, params: Params): string {
+  const key = edge.keyOf(params)
+  if (key !== undefined) return key
+  throw new Problem('not-found', `${params.namespace}: ${NO_KEY}.`)
+}
 
 const missing = (params: Params): never => {
   throw new Problem('not-found', `There is no profile under this identity in namespace ${params.namespace}.`)
 }
 
 async function profileOf(edge: Edge, params: Params) {
-  const key = keyOf(params)
+  const key = keyOf(edge, params)
   const question = { key, events: [], ages: true, budgetMs: EXPLAIN_MS, service: NO_SERVICE }
   const evaluation = await edge.evaluator.evaluate(question)
   const { profile } = evaluation
@@ -176,7 +182,7 @@ interface FoundSample {
 }
 
 async function whyOf(edge: Edge, params: Params, eventId: string | undefined): Promise<z.output<typeof whyAnswer>> {
-  const key = keyOf(params)
+  const key = keyOf(edge, params)
   const found = await lastScores(edge, key, eventId)
   if (!found) {
     throw new Problem(
@@ -290,9 +296,8 @@ const exports = {
   },
 }
 
-async function* exportOf(edge: Edge, params: Params, done: () => void): AsyncGenerator<string> {
+async function* exportOf(edge: Edge, params: Params, key: string, done: () => void): AsyncGenerator<string> {
   try {
-    const key = keyOf(params)
     const { topics, app, schema } = edge.plan
     yield line({
       kind: 'about',
