@@ -7,15 +7,20 @@ import { FeatureReplay } from '../host/feature-replay.ts'
 import { openRawFile, records } from '../host/raw-file.ts'
 import type { Figures } from '../learner/evaluation/trial.ts'
 import { Heap } from '../learner/heap.ts'
-import { type LearnerResult, Prequential } from '../learner/prequential.ts'
+import { type LearnerResult, Prequential, type RatedModel } from '../learner/prequential.ts'
 import type { Mapper } from '../mapper/index.ts'
 import { systemClock } from '../runtime/clock.ts'
+import { createModelPool, createScorer } from '../scorer/index.ts'
+import type { Score, Scorer, ScoringRow } from '../scorer/types.ts'
 import { type Plan, planApplication } from '../topology.ts'
 import { BadUsage, CommandFailed, note, printJson, printLine, printTable } from './output.ts'
 import { type AppOptions, examples, integerOption, openApp, withApp } from './shared.ts'
 
 /** Events that wait to be put in order of time: a file that is out of order by no more than this is evaluated in order. */
 const REORDER_EVENTS = 100_000
+
+/** Rows of one run of the ONNX models. */
+const SCORED_TOGETHER = 256
 
 interface EvaluateOptions extends AppOptions {
   readonly input: string
@@ -56,15 +61,19 @@ export function evaluateCommand(): Command {
       const { planOptions } = openApp(options)
       const plan = await planApplication(planOptions)
       const { mapper, format } = sourceOf(plan, options)
+      const app = withLearners(plan, options)
+      const models = ratedModels(plan, app)
+      await using scoring = await openScorer(plan, models)
       const run = new Prequential({
-        app: withLearners(plan, options),
+        app,
+        models,
         featureSet: plan.featureSet,
         compile: (text) => plan.expressions.compile(text),
         delay: options.delay,
         slice: options.slice,
       })
       const started = performance.now()
-      const counts = await evaluate(plan, run, mapper, format, options)
+      const counts = await evaluate(plan, run, { mapper, format, scorer: scoring.scorer }, options)
       requireLabels(run, options)
       const result = resultOf(run, counts, (performance.now() - started) / 1_000)
       if (options.json) return printJson(result)
@@ -101,6 +110,34 @@ function withLearners({ app }: Plan, { app: file, learner }: EvaluateOptions): P
   return { ...app, learners: Object.fromEntries(chosen) }
 }
 
+/**
+ * ONNX models of the application whose scores can be compared with a label: that of a learner of their service, or the
+ * only label there is.
+ */
+function ratedModels(plan: Plan, { labels, learners }: Plan['app']): RatedModel[] {
+  const names = Object.keys(labels)
+  return plan.models.flatMap((model) => {
+    const rival = Object.entries(learners).find(([name, it]) => (it.service ?? name) === model.service)
+    const label = rival?.[1].label ?? (names.length === 1 ? names[0] : undefined)
+    return label === undefined || labels[label]?.type === 'classes' ? [] : [{ name: model.name, label }]
+  })
+}
+
+/** Without models nothing is started. */
+async function openScorer(plan: Plan, models: readonly RatedModel[]) {
+  const stack = new AsyncDisposableStack()
+  if (models.length === 0) return Object.assign(stack, { scorer: undefined })
+  const pool = stack.use(await createModelPool({}))
+  const options = { plan: { models: plan.models }, featureSet: plan.featureSet, pool, clock: systemClock }
+  return Object.assign(stack, { scorer: stack.use(await createScorer({ ...options, deadlines: 'off' })) })
+}
+
+interface Reader {
+  readonly mapper: Mapper
+  readonly format: string
+  readonly scorer: Scorer | undefined
+}
+
 interface Counts {
   readonly read: number
   readonly events: number
@@ -113,17 +150,22 @@ interface Counts {
 async function evaluate(
   plan: Plan,
   run: Prequential,
-  mapper: Mapper,
-  format: string,
+  { mapper, format, scorer }: Reader,
   options: EvaluateOptions,
 ): Promise<Counts> {
   const counts = { read: 0, events: 0, rejected: 0, skipped: 0, refused: 0 }
   const replay = new FeatureReplay(plan.featureSet)
   const limit = options.limit ?? Number.POSITIVE_INFINITY
-  const take = (event: XdmEvent): void => {
-    const applied = replay.apply(event)
-    if (applied !== 'applied') counts.refused++
-    else run.event(event, replay.vector(event))
+  let rows: ScoringRow[] = []
+  const takeRows = async (): Promise<void> => {
+    const scores = scorer ? await scorer.score(rows) : []
+    for (const [index, { event, vector }] of rows.entries())
+      run.event(event, vector, scoresByModel(scores[index] ?? []))
+    rows = []
+  }
+  const take = async (event: XdmEvent): Promise<void> => {
+    if (replay.apply(event) !== 'applied') counts.refused++
+    else if (rows.push({ event, vector: replay.vector(event) }) >= SCORED_TOGETHER) await takeRows()
   }
   let number = 0
   const waiting = new Heap<{ event: XdmEvent; number: number }>(
@@ -149,10 +191,11 @@ async function evaluate(
       if (counts.events >= limit) break reading
       counts.events++
       waiting.push({ event, number: number++ })
-      if (waiting.size > REORDER_EVENTS) take(waiting.pop().event)
+      if (waiting.size > REORDER_EVENTS) await take(waiting.pop().event)
     }
   }
-  while (waiting.size > 0) take(waiting.pop().event)
+  while (waiting.size > 0) await take(waiting.pop().event)
+  await takeRows()
   run.finish()
   if (counts.events === 0) {
     throw new CommandFailed(
@@ -160,6 +203,11 @@ async function evaluate(
     )
   }
   return counts
+}
+
+/** A model of several outputs is judged by its first. */
+function scoresByModel(scores: readonly Score[]): Record<string, number> {
+  return Object.fromEntries(scores.map(({ model, value }) => [model, value] as const).reverse())
 }
 
 function requireLabels(run: Prequential, { app }: EvaluateOptions): void {
@@ -236,7 +284,8 @@ function printResult(result: ReturnType<typeof resultOf>): void {
       name,
       ...columns.map((column) => text((figures as Record<string, unknown>)[column])),
     ]
-    printLine(`\n${it.learner}: ${it.kind} over ${it.features} features, label ${it.label}, ${it.labels} labels\n`)
+    const what = it.kind === 'onnx' ? 'ONNX model, as it is' : `${it.kind} over ${it.features} features`
+    printLine(`\n${it.learner}: ${what}; label ${it.label}, ${it.labels} labels\n`)
     printTable(
       ['', ...columns],
       [

@@ -25,13 +25,21 @@ export interface PrequentialOptions {
   readonly delay?: number
   /** Expression whose value an event's figures are grouped by as well. */
   readonly slice?: string | undefined
+  /** Models that don't learn here, and the label that their scores are compared with. */
+  readonly models?: readonly RatedModel[]
+}
+
+export interface RatedModel {
+  readonly name: string
+  /** Name of a binary, number or count label. */
+  readonly label: string
 }
 
 export interface LearnerResult {
   readonly name: string
   readonly label: string
   readonly kind: string
-  /** Columns that it reads. */
+  /** Columns that it reads; of a model that doesn't learn here: none. */
   readonly inputs: readonly string[]
   /** Examples that it learned, copies and all. */
   readonly learned: number
@@ -43,6 +51,8 @@ export interface LearnerResult {
 interface Scored {
   readonly rows: readonly Float32Array[]
   readonly forecasts: readonly Forecast[]
+  /** Of the models that don't learn; undefined where there was no score. */
+  readonly ratings: readonly (Forecast | undefined)[]
   readonly slice: string | undefined
 }
 
@@ -56,6 +66,13 @@ interface Contestant {
   readonly leakage: LeakageCheck
 }
 
+/** A model that came from elsewhere. */
+interface Rated {
+  readonly name: string
+  readonly trial: Trial
+  readonly slices: Slices<Trial>
+}
+
 const SLICES_MAX = 200
 
 export class Prequential {
@@ -66,14 +83,17 @@ export class Prequential {
   constructor(options: PrequentialOptions) {
     const { app, compile, slice } = options
     this.#slice = slice === undefined ? undefined : compile(slice)
-    const used = new Set(Object.values(app.learners).map(({ label }) => label))
+    const used = new Set([...Object.values(app.learners), ...(options.models ?? [])].map(({ label }) => label))
     this.#tracks = [...used].map((name) => new LabelTrack(name, app.labels[name]!, options))
   }
 
-  /** Takes the next event. `vector` is that of the event, and stays the caller's. */
-  event(event: XdmEvent, vector: Vector): void {
+  /**
+   * Takes the next event. `vector` is that of the event, and stays the caller's.
+   * @param scores of the models that don't learn, by name
+   */
+  event(event: XdmEvent, vector: Vector, scores: Readonly<Record<string, number>> = {}): void {
     const slice = this.#slice && String(this.#slice.evaluate(event.xdm) ?? '')
-    for (const track of this.#tracks) track.event(event, vector, slice)
+    for (const track of this.#tracks) track.event(event, { vector, slice, scores })
   }
 
   /** End of the data. */
@@ -96,11 +116,19 @@ export class Prequential {
   }
 }
 
+/** What is known about an event at its time. */
+interface Seen {
+  readonly vector: Vector
+  readonly slice: string | undefined
+  readonly scores: Readonly<Record<string, number>>
+}
+
 /** One label, and the learners that compete for it. */
 class LabelTrack {
   readonly name: string
   readonly #label: LabelDefinition
   readonly #contestants: readonly Contestant[]
+  readonly #rated: readonly Rated[]
   readonly #where: Expression | undefined
   readonly #value: Expression | undefined
   readonly #outcome: Expression | undefined
@@ -111,7 +139,8 @@ class LabelTrack {
   readonly #delay: number
   #lastTs = Number.NEGATIVE_INFINITY
 
-  constructor(name: string, label: LabelDefinition, { app, featureSet, compile, delay = 0 }: PrequentialOptions) {
+  constructor(name: string, label: LabelDefinition, options: PrequentialOptions) {
+    const { app, featureSet, compile, delay = 0, models = [] } = options
     this.name = name
     this.#label = label
     this.#delay = delay
@@ -131,6 +160,9 @@ class LabelTrack {
       })
     }
     const task = taskOf(label)
+    this.#rated = models
+      .filter((it) => it.label === name)
+      .map((it) => ({ name: it.name, trial: new Trial(task), slices: new Slices(() => new Trial(task), SLICES_MAX) }))
     this.#contestants = Object.entries(app.learners)
       .filter(([, it]) => it.label === name)
       .map(([own, definition]) => {
@@ -151,16 +183,16 @@ class LabelTrack {
     return this.#joiner?.counts
   }
 
-  event(event: XdmEvent, vector: Vector, slice: string | undefined): void {
+  event(event: XdmEvent, seen: Seen): void {
     const isSample = this.#where === undefined || this.#where.test(event.xdm)
-    if (this.#joiner) this.#join(this.#joiner, event, vector, slice, isSample)
-    else if (isSample) this.#own(event, vector, slice)
+    if (this.#joiner) this.#join(this.#joiner, event, seen, isSample)
+    else if (isSample) this.#own(event, seen)
   }
 
-  #own(event: XdmEvent, vector: Vector, slice: string | undefined): void {
+  #own(event: XdmEvent, seen: Seen): void {
     const y = labelValue(this.#label, evaluated(this.#value, event))
     if (Number.isNaN(y)) return
-    this.#waiting.push({ id: event.id, scored: this.#predict(vector, slice), y })
+    this.#waiting.push({ id: event.id, scored: this.#predict(seen), y })
     if (this.#waiting.length > this.#delay) this.#settleFirst()
   }
 
@@ -172,13 +204,7 @@ class LabelTrack {
     else if (unitHash(id, 1) < negatives) this.#learn(scored, y, 1 / negatives)
   }
 
-  #join(
-    joiner: LabelJoiner<Scored>,
-    event: XdmEvent,
-    vector: Vector,
-    slice: string | undefined,
-    isSample: boolean,
-  ): void {
+  #join(joiner: LabelJoiner<Scored>, event: XdmEvent, seen: Seen, isSample: boolean): void {
     const { id, ts, key: profile } = event
     if (ts > this.#lastTs) this.#lastTs = ts
     this.#handle(joiner.advance(this.#lastTs))
@@ -189,7 +215,7 @@ class LabelTrack {
       const value = this.#value ? labelValue(this.#label, evaluated(this.#value, event)) : 1
       if (!Number.isNaN(value)) this.#handle(joiner.outcome({ id, profile, ts, match, value }))
     }
-    if (isSample) this.#handle(joiner.sample({ id, profile, ts, match, payload: this.#predict(vector, slice) }))
+    if (isSample) this.#handle(joiner.sample({ id, profile, ts, match, payload: this.#predict(seen) }))
   }
 
   finish(): void {
@@ -197,10 +223,14 @@ class LabelTrack {
     if (this.#joiner) this.#handle(this.#joiner.finish(this.#lastTs))
   }
 
-  #predict(vector: Vector, slice: string | undefined): Scored {
+  #predict({ vector, slice, scores }: Seen): Scored {
     const rows = this.#contestants.map(({ columns }) => columns.row(vector))
     const forecasts = this.#contestants.map(({ learner, trial }, i) => trial.forecast(learner.predictAll(rows[i]!)))
-    return { rows, forecasts, slice }
+    const ratings = this.#rated.map(({ name, trial }) => {
+      const score = scores[name]
+      return score === undefined || Number.isNaN(score) ? undefined : trial.forecast(Float64Array.of(score))
+    })
+    return { rows, forecasts, ratings, slice }
   }
 
   #handle(joined: readonly Joined<Scored>[]): void {
@@ -210,7 +240,13 @@ class LabelTrack {
     }
   }
 
-  #score({ rows, forecasts, slice }: Scored, y: number): void {
+  #score({ rows, forecasts, ratings, slice }: Scored, y: number): void {
+    for (const [i, { trial, slices }] of this.#rated.entries()) {
+      const rating = ratings[i]
+      if (!rating) continue
+      trial.score(rating, y)
+      if (slice !== undefined) slices.of(slice)?.score(rating, y)
+    }
     for (const [i, { trial, slices, leakage }] of this.#contestants.entries()) {
       trial.score(forecasts[i]!, y)
       if (slice !== undefined) slices.of(slice)?.score(forecasts[i]!, y)
@@ -227,15 +263,21 @@ class LabelTrack {
   }
 
   results(): LearnerResult[] {
-    return this.#contestants.map(({ name, kind, learner, columns, trial, slices }) => ({
+    const reported = ({ name, trial, slices }: Rated) => ({
       name,
       label: this.name,
-      kind,
-      inputs: columns.names,
-      learned: learner.seen,
       report: trial.report(),
       slices: [...slices.entries()].map(([value, it]) => [value, it.report()] as const),
-    }))
+    })
+    return [
+      ...this.#contestants.map((it) => ({
+        ...reported(it),
+        kind: it.kind,
+        inputs: it.columns.names,
+        learned: it.learner.seen,
+      })),
+      ...this.#rated.map((it) => ({ ...reported(it), kind: 'onnx', inputs: [], learned: 0 })),
+    ]
   }
 
   leaks(): (Leak & { readonly learner: string })[] {
