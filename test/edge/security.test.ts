@@ -1,5 +1,8 @@
+import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { connect } from 'node:net'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { createLocalJWKSet, exportJWK, generateKeyPair, SignJWT } from 'jose'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ApiKeys, newApiKey, parseApiKeys } from '../../processors/edge/auth/api-keys.ts'
@@ -125,6 +128,15 @@ describe('keys', () => {
   it('takes a key from x-api-key too, and never from the address', async () => {
     expect((await call('GET', '/v1/services', { 'x-api-key': every.key })).statusCode).toBe(200)
     expect((await call('GET', `/v1/services?api_key=${every.key}`)).statusCode).toBe(401)
+  })
+
+  it('takes a key that was made on the command line', async () => {
+    const args = ['bin/rtml.js', 'keys', 'new', 'cli', '--scopes', 'services:read', '--json']
+    const { stdout } = await promisify(execFile)('node', args, { cwd: join(import.meta.dirname, '..', '..') })
+    const { key, line } = JSON.parse(stdout) as { key: string; line: string }
+    const made = await shop.serve(securityFrom({ RTML_API_KEYS: line }, '0.0.0.0'))
+    expect((await made.inject({ url: '/v1/services', headers: withKey(key) })).statusCode).toBe(200)
+    expect((await made.inject({ url: '/v1/topology', headers: withKey(key) })).statusCode).toBe(403)
   })
 
   it('keeps only hashes: a line does not hold the key', () => {

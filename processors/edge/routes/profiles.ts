@@ -85,6 +85,8 @@ export function profileRoutes({ server, edge }: RouteContext): void {
       const it = edge()
       const key = keyOf(it, params)
       const lease = exports.take()
+      // Also for a caller who leaves before the first line.
+      reply.raw.once('close', () => lease.release())
       const lines = exportOf(it, params, key, () => lease.release())
       return reply
         .type('application/x-ndjson')
