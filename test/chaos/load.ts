@@ -38,13 +38,13 @@ export interface RawRecord {
   readonly value: string
 }
 
-/** Endless. Among them: repeated records, events out of order, some beyond the lateness bound, and some that no mapping takes. */
-export function* generate(seed: number): Generator<RawRecord> {
+/** Endless, from event number `first` on. Among them: repeated records, events out of order, some beyond the lateness bound, and some that no mapping takes. */
+export function* generate(seed: number, first = 0): Generator<RawRecord> {
   const random = seeded(seed)
   const dice = new Dice(random)
   const zipf = new Zipf(PROFILES, ZIPF)
   const recent: RawRecord[] = []
-  for (let index = 0; ; index++) {
+  for (let index = first; ; index++) {
     if (recent.length > 0 && dice.chance(0.005)) {
       yield dice.pick(recent)
       continue

@@ -67,12 +67,12 @@ const SHARE: Partial<Record<FaultKind, number>> = {
 export const KINDS = Object.keys(LASTS_MS) as FaultKind[]
 
 /** A quiet time after a fault that stands alone, so that its effect can be measured; and one after a burst. */
-const QUIET_MS = [9_000, 12_000] as const
+const QUIET_MS = [8_500, 10_500] as const
 const BURST_MS = 4_000
 /** No fault begins so shortly before the end. */
 const LAST_MS = 8_000
 
-/** Faults of a run of `minutes`: single ones with quiet behind them, and bursts of three or four within seconds. */
+/** Faults of a run of `minutes`: two single ones with quiet behind them, then a burst of three or four within seconds. */
 export function planOf(seed: number, minutes: number): Fault[] {
   const dice = new Dice(seeded(seed))
   const end = minutes * 60_000 - LAST_MS
@@ -95,7 +95,8 @@ export function planOf(seed: number, minutes: number): Fault[] {
     faults.push(fault)
     return atMs + fault.lastsMs
   }
-  for (let at = 0, isBurst = false; at < end; isBurst = !isBurst) {
+  for (let at = 0, turn = 0; at < end; turn++) {
+    const isBurst = turn % 3 === 2
     let over = 0
     const count = isBurst ? dice.integer(3, 4) : 1
     const times = Array.from({ length: count }, () => at + (isBurst ? dice.between(0, BURST_MS) : 0)).sort(

@@ -72,7 +72,10 @@ export class RedisPair implements AsyncDisposable {
     const primary = started.use(await startRedis())
     const link = started.use(await Link.open(primary.port))
     const replication = started.use(await Link.open(primary.port))
-    const replica = started.use(await startRedis(['--replicaof', '127.0.0.1', String(replication.port)]))
+    // By command and not by option: roles change, and a server that is started anew must not fall back into its first one.
+    const replica = started.use(await startRedis())
+    await using follower = clientOf(replica.url)
+    await follower.redis.replicaof('127.0.0.1', replication.port)
     const pair = new RedisPair(primary, replica, link, replication)
     await pair.inStep()
     started.move()

@@ -22,12 +22,12 @@ export async function fill(log: Log, { events, seed }: { events: number; seed: n
   }
 }
 
-/** Appends records at a pace until `signal` aborts. @throws what the log throws */
+/** Appends records, from event number `first` on, at a pace until `signal` aborts. @throws what the log throws */
 export async function paced(
   log: Log,
-  { perSecond, seed, signal }: { perSecond: number; seed: number; signal: AbortSignal },
+  { perSecond, seed, first, signal }: { perSecond: number; seed: number; first: number; signal: AbortSignal },
 ): Promise<void> {
-  const records = generate(seed)
+  const records = generate(seed, first)
   let due = performance.now()
   while (!signal.aborted) {
     const now = performance.now()

@@ -1,4 +1,4 @@
-/** One soak: the highest rate is found by working a backlog off, then events come at a share of it for as long as asked. */
+/** One soak: the highest rate is found with events that come as fast as the log takes them, then events come at a share of it for as long as asked. */
 import { type ChildProcess, fork } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -32,7 +32,7 @@ export interface SoakOptions {
 export interface SoakReport {
   readonly engine: EngineName
   readonly minutes: number
-  /** Events a second, through all stages, when there is a backlog. */
+  /** Events a second, through all stages, when they come faster than they are worked off. */
   readonly maxPerSecond: number
   readonly perSecond: number
   readonly events: number
@@ -72,22 +72,23 @@ export async function soak({ engine: name, minutes, seed, share, tell }: SoakOpt
   const redis = redisOf(services)
   cleanUp.defer(() => void redis?.disconnect())
 
-  tell(`${name}: working off ${BACKLOG_EVENTS} events to find the highest rate`)
-  if (outside) await fill(outside.log, { events: BACKLOG_EVENTS, seed })
-  else await worker.ask({ kind: 'fill', events: BACKLOG_EVENTS, seed }, 'filled')
-  const maxPerSecond = await highestRate(worker)
+  tell(`${name}: ${BACKLOG_EVENTS} events as fast as they go, to find the highest rate`)
+  const filling = outside
+    ? fill(outside.log, { events: BACKLOG_EVENTS, seed })
+    : worker.ask({ kind: 'fill', events: BACKLOG_EVENTS, seed }, 'filled')
+  const [maxPerSecond] = await Promise.all([highestRate(worker), filling])
   const perSecond = Math.max(1, Math.round(maxPerSecond * share))
 
   tell(`${name}: ${Math.round(maxPerSecond)} events/s at most; ${perSecond} for ${minutes} minutes`)
   const stop = new AbortController()
   const producing = outside
-    ? paced(outside.log, { perSecond, seed: seed + 1, signal: stop.signal })
-    : worker.send({ kind: 'pace', perSecond, seed: seed + 1 })
+    ? paced(outside.log, { perSecond, seed, first: BACKLOG_EVENTS, signal: stop.signal })
+    : worker.send({ kind: 'pace', perSecond, seed, first: BACKLOG_EVENTS })
   const samples: Sample[] = []
   const started = performance.now()
   while (performance.now() - started < minutes * 60_000) {
     await Promise.race([pause(SAMPLE_EVERY_MS), worker.ended])
-    const figures = await worker.figures()
+    const figures = await worker.figures({ collect: true })
     const redisBytes = redis && Number(/used_memory:(\d+)/.exec(await redis.info('memory'))?.[1])
     samples.push({ ...figures, minutes: (performance.now() - started) / 60_000, files: worker.files(), redisBytes })
   }
@@ -108,15 +109,16 @@ function redisOf(services: BenchServices | undefined): Redis | undefined {
   return services && new Redis(services.env.REDIS_URL!)
 }
 
-/** From a tenth to nine tenths of the backlog: without start and end. */
+/** From a tenth to nine tenths of the events: without start and end. */
 async function highestRate(worker: Part): Promise<number> {
   let first: { at: number; applied: number } | undefined
   for (;;) {
-    const { applied, lag } = await worker.figures()
+    const { applied } = await worker.figures({ collect: false })
     const now = performance.now()
     if (applied >= BACKLOG_EVENTS * 0.1) first ??= { at: now, applied }
-    const isOver = applied >= BACKLOG_EVENTS * 0.9 || (first !== undefined && lag === 0)
-    if (first && isOver && now > first.at) return ((applied - first.applied) / (now - first.at)) * 1_000
+    // Repeated, late and broken ones aren't applied: hence not the very last.
+    if (first && now > first.at && applied >= BACKLOG_EVENTS * 0.9)
+      return ((applied - first.applied) / (now - first.at)) * 1_000
     await Promise.race([pause(LOOK_EVERY_MS), worker.ended])
   }
 }
@@ -200,8 +202,8 @@ class Part implements AsyncDisposable {
     return told
   }
 
-  async figures(): Promise<Figures> {
-    return (await this.ask({ kind: 'figures' }, 'figures')).figures
+  async figures({ collect }: { collect: boolean }): Promise<Figures> {
+    return (await this.ask({ kind: 'figures', collect }, 'figures')).figures
   }
 
   /** Open file descriptors; 0 where the system has no /proc. */

@@ -8,8 +8,9 @@ import { fill, paced } from './produce.ts'
 /** What the parent asks for. */
 export type Ask =
   | { readonly kind: 'fill'; readonly events: number; readonly seed: number }
-  | { readonly kind: 'pace'; readonly perSecond: number; readonly seed: number }
-  | { readonly kind: 'figures' }
+  | { readonly kind: 'pace'; readonly perSecond: number; readonly seed: number; readonly first: number }
+  /** `collect`: after a garbage collection, which stops the work for a moment. */
+  | { readonly kind: 'figures'; readonly collect: boolean }
   | { readonly kind: 'stop' }
 
 export interface Figures {
@@ -57,15 +58,15 @@ async function answer(ask: Ask): Promise<void> {
       await paced(worker.engine.log, { ...ask, signal: stopping.signal })
       return
     case 'figures':
-      process.send?.({ kind: 'figures', figures: await figures() })
+      process.send?.({ kind: 'figures', figures: await figures(ask.collect) })
       return
     case 'stop':
       stopped.resolve()
   }
 }
 
-async function figures(): Promise<Figures> {
-  globalThis.gc?.()
+async function figures(collect: boolean): Promise<Figures> {
+  if (collect) globalThis.gc?.()
   const { heapUsed, external, rss } = process.memoryUsage()
   const { user, system } = process.cpuUsage()
   let lag = 0

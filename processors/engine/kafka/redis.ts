@@ -193,6 +193,8 @@ export class RedisLine {
       ...(secure && { tls: secure }),
     }
     const client = this.#connect(common, topology, retryStrategy)
+    // Each command that waits for the connection listens: as many as may wait.
+    client.setMaxListeners(WAITING_COMMANDS_MAX)
     client.on('error', (error) => {
       this.#lastError = error
       this.#health.silent('redis')
