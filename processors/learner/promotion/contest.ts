@@ -5,7 +5,8 @@ import { StabilityCheck } from '../drift/psi.ts'
 import { logLoss } from '../evaluation/binary.ts'
 import { Comparison, type ComparisonOptions } from '../evaluation/comparison.ts'
 import { RankingWindow } from '../evaluation/ranking.ts'
-import type { Evidence } from './ladder.ts'
+import type { Task } from '../types.ts'
+import type { Evidence, GateRules } from './ladder.ts'
 
 const KIND = 'contest'
 /** Scores that count as "before the step", and labels of the calibration. */
@@ -26,6 +27,12 @@ export function lossOf(loss: Loss, prediction: number, y: number): number {
 
 export interface ContestOptions extends ComparisonOptions {
   readonly loss: Loss
+}
+
+/** The contest that a learner's definition asks for. */
+export function contestOptions({ metric, margin, confidence }: GateRules, task: Task): ContestOptions {
+  const isQuantity = task.kind === 'number' || task.kind === 'count'
+  return { loss: metric ?? (isQuantity ? 'squaredError' : 'logLoss'), margin, alpha: 1 - confidence }
 }
 
 export class Contest {

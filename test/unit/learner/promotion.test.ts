@@ -4,7 +4,7 @@ import { type EpochMs, epochMs, ms } from '../../../processors/app/units.ts'
 import type { ComparisonResult } from '../../../processors/learner/evaluation/comparison.ts'
 import { Ftrl } from '../../../processors/learner/ftrl.ts'
 import { LeakageCheck } from '../../../processors/learner/leakage.ts'
-import { Contest } from '../../../processors/learner/promotion/contest.ts'
+import { Contest, contestOptions } from '../../../processors/learner/promotion/contest.ts'
 import { LabelHealth } from '../../../processors/learner/promotion/label-health.ts'
 import {
   advance,
@@ -283,6 +283,30 @@ describe('a live contest', () => {
     const twin = LabelHealth.decode(health.encode())
     expect(twin.alarms(now)).toEqual(health.alarms(now))
     expect(Buffer.from(twin.encode())).toEqual(Buffer.from(health.encode()))
+  })
+})
+
+describe('the loss of a contest', () => {
+  it('is that of the definition, or the natural one of the task', () => {
+    expect(contestOptions(GATE, { kind: 'binary' })).toEqual({
+      loss: 'logLoss',
+      margin: 0,
+      alpha: expect.closeTo(0.05, 12),
+    })
+    expect(contestOptions(GATE, { kind: 'count' }).loss).toBe('squaredError')
+    expect(contestOptions(rules({ metric: 'brier' }).promotion, { kind: 'binary' }).loss).toBe('brier')
+  })
+
+  it('lets a better predictor of quantities climb, whose calibration means nothing', () => {
+    const random = new SeededRandom(4)
+    const contest = new Contest(contestOptions(GATE, { kind: 'number' }))
+    for (let i = 0; i < 2_000; i++) {
+      const y = 100 * random.next()
+      contest.score(y, 1)
+      contest.label(T0, `p${i % 300}`, y, y + random.next(), 50)
+    }
+    const { move } = advance(startLadder(T0), contest.evidence(T0, []), GATE, GUARD)
+    expect(move).toMatchObject({ kind: 'promote', to: 0 })
   })
 })
 
