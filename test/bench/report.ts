@@ -77,6 +77,7 @@ export function tableOf(figures: Figures): string {
       const text = `${cpuMicrosPerEvent.toFixed(1)} µs CPU an event: rtml takes ${ratio(cpu, cpuMicrosPerEvent)}`
       add(name, thousands(eventsPerSecond), text)
     }
+    add('events a batch', throughput.eventsPerBatch.toFixed(0))
     for (const [step, micros] of Object.entries(throughput.stages))
       add(`step ${step}, µs an event`, micros.toFixed(2), 'elapsed, waiting included')
   } else

@@ -1,11 +1,9 @@
 import { part } from './children.ts'
 import { Meter, type Usage } from './usage.ts'
-import { committedAll, startJob } from './worker.ts'
+import { type Batches, committedAll, startJob } from './worker.ts'
 
-export interface Throughput extends Usage {
+export interface Throughput extends Usage, Batches {
   readonly events: number
-  /** Microseconds an event that a batch spends in each step, waiting included. */
-  readonly stages: Readonly<Record<string, number>>
 }
 
 const LOOK_EVERY_MS = 100
@@ -32,5 +30,5 @@ await part<Throughput>(async (options) => {
   }
   const usage = meter.stop()
   const events = applied() + metrics.total('rtml_events_total', ['profile', 'duplicate']) - before
-  return { ...usage, events, stages: await job.stages(events) }
+  return { ...usage, events, ...(await job.batches(events)) }
 })

@@ -10,11 +10,16 @@ import { JOB } from './job.ts'
 
 const APPLICATION = fileURLToPath(new URL('rtml.yaml', import.meta.url))
 
+export interface Batches {
+  readonly stages: Readonly<Record<string, number>>
+  readonly eventsPerBatch: number
+}
+
 export interface Job extends AsyncDisposable {
   readonly worker: Worker
   readonly running: RunningApplication
-  /** Microseconds an event by step, from the histogram that /metrics shows. */
-  stages(events: number): Promise<Record<string, number>>
+  /** From the histograms that /metrics shows: microseconds an event by step, and events a batch. */
+  batches(events: number): Promise<Batches>
 }
 
 /** Errors and warnings go to standard error; the rest is not part of a benchmark. */
@@ -35,14 +40,19 @@ export async function startJob({ env, dataDir }: PartOptions): Promise<Job> {
   return {
     worker,
     running,
-    stages: async (events) => stagesOf(await worker.metrics.expose(), events),
+    batches: async (events) => batchesOf(await worker.metrics.expose(), events),
     [Symbol.asyncDispose]: () => worker[Symbol.asyncDispose](),
   }
 }
 
-function stagesOf(exposition: string, events: number): Record<string, number> {
+function batchesOf(exposition: string, events: number): Batches {
   const sums = exposition.matchAll(/^rtml_stage_seconds_sum\{stage="profile",step="(\w+)"\} (\S+)$/gm)
-  return Object.fromEntries([...sums].map(([, step, sum]) => [step, (Number(sum) * 1e6) / events]))
+  const figure = (name: string) =>
+    Number(new RegExp(`^rtml_batch_events_${name}\\{stage="profile"\\} (\\S+)$`, 'm').exec(exposition)?.[1])
+  return {
+    stages: Object.fromEntries([...sums].map(([, step, sum]) => [step, (Number(sum) * 1e6) / events])),
+    eventsPerBatch: figure('sum') / figure('count'),
+  }
 }
 
 /** Whether everything in the raw topic has been scored and committed. */
