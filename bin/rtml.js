@@ -17,7 +17,7 @@ if (isCheckout) {
 }
 const main = isCheckout ? source : join(root, 'dist', 'processors', 'cli', 'main.js')
 const node = findNode()
-const child = spawn(node, ['--disable-warning=ExperimentalWarning', main, ...process.argv.slice(2)], {
+const child = spawn(node, ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=8', main, ...process.argv.slice(2)], {
   stdio: 'inherit',
   env: {
     ...process.env,

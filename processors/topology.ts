@@ -17,11 +17,11 @@ import { createFeatureSet, sideFeatures } from './features/index.ts'
 import type { FeatureSet, Lookups } from './features/types.ts'
 import { createMapper, loadMapping, type Mapper, type ReadFile } from './mapper/index.ts'
 import { SCORES_SCHEMA, scoresSubject } from './outputs/index.ts'
-import { serveBackfills } from './runtime/repair/backfill-service.ts'
-import type { KeyedStage } from './runtime/repair/keyed-stage.ts'
 import type { ShardContext, ShardOptions } from './runtime/context.ts'
 import { Layouts } from './runtime/layouts.ts'
 import { LookupTables } from './runtime/lookup-tables.ts'
+import { serveBackfills } from './runtime/repair/backfill-service.ts'
+import type { KeyedStage } from './runtime/repair/keyed-stage.ts'
 import { retry } from './runtime/retry.ts'
 import { Service } from './runtime/service.ts'
 import type { Stage } from './runtime/stage.ts'
@@ -249,7 +249,17 @@ export async function runPlan(plan: Plan, options: RunPlanOptions): Promise<Runn
       )
     }
   }
-  const keyed = keyedStages(plan, { ...options, isHistory, featureSet, schemaIds, xdmEvents, scorer, entities, layouts, lookups })
+  const keyed = keyedStages(plan, {
+    ...options,
+    isHistory,
+    featureSet,
+    schemaIds,
+    xdmEvents,
+    scorer,
+    entities,
+    layouts,
+    lookups,
+  })
   stages.push(...keyed.map(({ stage }) => stage))
 
   await wait(() => checkPartitions(engine, stages))
@@ -333,7 +343,11 @@ function keyedStages(plan: Plan, parts: StageParts): KeyedStage[] {
 /** Fills features from the log when an operator asks for it, beside a running application, until `signal` aborts. */
 export function fillFeatures(
   { plan, engine, service, context }: RunningApplication,
-  options: { readonly env: (name: string) => string | undefined; readonly signal: AbortSignal; readonly pollMs?: number },
+  options: {
+    readonly env: (name: string) => string | undefined
+    readonly signal: AbortSignal
+    readonly pollMs?: number
+  },
 ): Promise<void> {
   const parts = { engine, clock: context.clock, env: options.env }
   return serveBackfills({
@@ -408,7 +422,7 @@ function shardContext(app: Application, options: RunPlanOptions): ShardContext {
       pipelineDepth: 2,
       publishEveryMs: app.batch.publishEvery,
       maxOutboxBytes: app.batch.maxOutboxBytes,
-      // Decoded states take about 3 KB. A few thousand catch four fifths of Zipf-like look-ups; the rest costs 2 µs each.
+      // A decoded state takes about 3 KB: more of them cost more in memory and GC than their look-ups save (docs/performance.md).
       maxCachedStates: 2_000,
       snapshot: isAtomic
         ? undefined
@@ -446,7 +460,7 @@ async function checkPartitions(engine: Engine, stages: readonly Stage[]): Promis
       throw new RtmlError(
         'PARTITIONS_CHANGED',
         `the topic has ${count} partitions, its states are cut for ${known}: keys would look for their state on other shards. ` +
-          `Go back to ${known} partitions, or stop all workers and run: rtml reshard`,
+          `Go back to ${known} partitions, or give the application a new name: its states are then built anew from the log.`,
         { place: stage.topic },
       )
     }
