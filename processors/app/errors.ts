@@ -26,13 +26,13 @@ export const CODES = {
   // features
   LATE: { severity: 'reject', about: 'the event is older than the lateness bound of its key' },
   // protocol
-  STATE_LAYOUT: { severity: 'fatal', about: 'packed states have a layout that nothing describes' },
   FENCED: { severity: 'info', about: 'a newer owner has taken the shard' },
   STORE_BEHIND: { severity: 'info', about: 'the store lost its tail and is rebuilt from the log' },
   LOG_TRUNCATED: { severity: 'fatal', about: 'events were deleted by retention before they were read' },
   PARTITIONS_CHANGED: { severity: 'fatal', about: 'the partition count of a keyed topic changed' },
   // dependencies
   LOG_DOWN: { severity: 'wait', about: 'the event log does not answer' },
+  STATE_LAYOUT: { severity: 'wait', about: 'packed states have a layout that nothing in the store describes' },
   STORE_DOWN: { severity: 'wait', about: 'the feature store does not answer' },
   REGISTRY_DOWN: { severity: 'wait', about: 'the schema registry does not answer' },
 } as const

@@ -52,7 +52,8 @@ export class Layouts {
 
   /**
    * Learns the layouts of states that are about to be decoded. Undefined, the usual case, when all are known: 5 ns a state.
-   * @throws RtmlError STORE_DOWN; STATE_LAYOUT when nothing describes a layout
+   * @throws RtmlError STORE_DOWN; STATE_LAYOUT when nothing describes a layout. Read the states again then: the store may
+   * have lost both since they were read, and an owner notes its layouts again when it takes over
    */
   learn(packed: Iterable<Buffer | undefined>): Promise<void> | undefined {
     let unknown: Set<number> | undefined
@@ -71,7 +72,7 @@ export class Layouts {
       else {
         throw new RtmlError(
           'STATE_LAYOUT',
-          `states of ${this.#group} have layout ${id}, which nothing in the store describes. Run: rtml rebuild`,
+          `states of ${this.#group} have layout ${id}, which nothing in the store describes. Waiting for it; if no worker of that version runs any more: rtml rebuild`,
           { place: this.#group },
         )
       }

@@ -292,8 +292,11 @@ export class Tenure<Prepared, State, Work> {
       return !packed
     })
     if (absent.length === 0) return states
-    const packed = await this.#retry(() => this.#context.store.load(this.#shard, absent))
-    await this.#retry(async () => this.#stage.layouts?.learn(packed))
+    const packed = await this.#retry(async () => {
+      const stored = await this.#context.store.load(this.#shard, absent)
+      await this.#stage.layouts?.learn(stored)
+      return stored
+    })
     absent.forEach((key, index) => {
       const bytes = packed[index]
       if (bytes) states.set(key, this.#stage.decode(key, bytes))
