@@ -33,6 +33,13 @@ export const REGRESSIONS: readonly { readonly about: string; readonly scenario: 
     }),
   },
   {
+    about: 'a state and the note of its layout are lost between the readings of one and the other',
+    scenario: scenario({
+      events: [view(500, 'a'), view(600, 'b'), view(6_000, 'c'), view(6_100, 'd')],
+      faults: [fault(1_500, 'upgrade'), { ...fault(5_900, 'wipe'), after: 'load sim.entity.item' }],
+    }),
+  },
+  {
     about: 'at least once, the last position of an idle stream is committed',
     scenario: scenario({
       settings: { delivery: 'at-least-once' },
