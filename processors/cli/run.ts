@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander'
 import { pino } from 'pino'
-import { serve } from '../edge/serve.ts'
+import { type Served, serve } from '../edge/serve.ts'
 import { pageFile } from '../edge/server.ts'
 import { overviewOf } from '../host/overview.ts'
 import { PACKAGE_ROOT } from '../host/package-root.ts'
@@ -39,18 +39,15 @@ export function runCommand(): Command {
       await using server = await listen(worker, options, logger)
       logger.info({ address: server.address, engine: worker.engine.name }, 'listening')
       worker.started.then(() => logger.info({ app: worker.opened.app.name }, 'events flow')).catch(() => {})
-      const end = await Promise.race([stopSignal(), worker.failed.then((error) => ({ error }))])
+      const failed = Promise.race([worker.failed, server.failed])
+      const end = await Promise.race([stopSignal(), failed.then((error) => ({ error }))])
       if (typeof end === 'object') throw end.error instanceof Error ? end.error : new CommandFailed(String(end.error))
       note(`rtml: ${end}: finishing what was taken in`)
     })
 }
 
 /** Serves a worker's API, health, metrics and page. @throws RtmlError CONFIG when nothing guards a public address */
-export function listen(
-  worker: Worker,
-  { host, port }: ListenOptions,
-  logger: Logger,
-): Promise<AsyncDisposable & { address: string }> {
+export function listen(worker: Worker, { host, port }: ListenOptions, logger: Logger): Promise<Served> {
   return serve({
     worker,
     overview: () => overviewOf(worker),

@@ -1,3 +1,4 @@
+import { retry } from '../runtime/retry.ts'
 import type { Health } from '../runtime/service.ts'
 import type { Logger, Metrics } from '../runtime/telemetry.ts'
 import type { RunningApplication } from '../topology.ts'
@@ -24,26 +25,38 @@ export interface ServeOptions {
   readonly decisions?: Decisions
 }
 
+export interface Served extends AsyncDisposable {
+  readonly address: string
+  /** Resolves when the API answers. @throws what made it fail */
+  readonly edge: Promise<Edge>
+  /** Settles with the error when the API can't open: a setting that isn't valid. */
+  readonly failed: Promise<unknown>
+}
+
 /**
  * Serves a worker over HTTP: at once health and metrics, and the API as soon as the application has started.
  * @throws RtmlError CONFIG when the address can be reached from outside and nothing guards it
  */
-export async function serve(
-  options: ServeOptions,
-): Promise<AsyncDisposable & { address: string; edge: Promise<Edge> }> {
+export async function serve(options: ServeOptions): Promise<Served> {
   const { worker, env, host, port, logger } = options
   const security = securityFrom(env, host)
+  const stop = new AbortController()
+  const failed = Promise.withResolvers<unknown>()
   let opened: Edge | undefined
-  const edge = worker.started.then(async (running) => {
-    opened = await Edge.open({
+  const open = (running: RunningApplication) =>
+    Edge.open({
       running,
       env,
       region: env.RTML_REGION,
       ...(options.decisions ? { decisions: options.decisions } : {}),
     })
+  const edge = worker.started.then(async (running) => {
+    opened = await retry(running.context, stop.signal, () => open(running))
     return opened
   })
-  edge.catch((error: unknown) => logger.error({ error: String(error) }, 'the edge did not open'))
+  edge.catch((error: unknown) => {
+    if (!stop.signal.aborted) failed.resolve(error)
+  })
   const server = await createServer(
     {
       health: () => worker.health(),
@@ -63,8 +76,10 @@ export async function serve(
   return {
     address,
     edge,
+    failed: failed.promise,
     // First no new requests, then what they left for the log.
     async [Symbol.asyncDispose]() {
+      stop.abort()
       await server.close()
       await opened?.[Symbol.asyncDispose]()
     },
