@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { backfillCommand } from './backfill.ts'
 import { benchCommand } from './bench.ts'
+import { bootstrapCommand } from './bootstrap.ts'
 import { checkCommand } from './check.ts'
 import { completionCommand } from './completion.ts'
 import { demoCommand } from './demo.ts'
@@ -54,6 +55,7 @@ SCHEMA_REGISTRY_URL = Kafka. Exit codes: 0 done, 1 failed, 2 bad usage.`,
     rebuildCommand(),
     backfillCommand(),
     reshardCommand(),
+    bootstrapCommand(),
     profileCommand(),
     explainCommand(),
     evaluateCommand(),

@@ -13,6 +13,10 @@ export interface SnapshotMark {
   readonly until: Offset
   /** Layouts that the states may have. */
   readonly layouts: readonly LayoutDescriptor[]
+  /** Position below which the states don't come from the shard's own partition: they were moved here. */
+  readonly origin: Offset | undefined
+  /** Keys whose newest record is a tombstone: older ones may still be in the topic. */
+  readonly deleted: ReadonlySet<string>
 }
 
 const CHUNK_KEYS = 500
@@ -100,20 +104,22 @@ export class Snapshots {
 
 const stateKey = (shard: Shard, key: string) => Buffer.from(`${shard.group}|${shard.partition}|s|${key}`)
 const layoutKey = (shard: Shard, id: number | '') => Buffer.from(`${shard.group}|${shard.partition}|l|${id}`)
+const originKey = (shard: Shard) => Buffer.from(`${shard.group}|${shard.partition}|o`)
 const markKey = (shard: Shard) => Buffer.from(`${shard.group}|${shard.partition}|m`)
 
-/** A whole snapshot: all states of a shard, the layouts that they have, and the mark. */
+/** A whole snapshot of states that were moved here (null: it isn't here any more), the layouts that they have, and the mark. */
 export function snapshotRecords(
   topic: string,
   shard: Shard,
   position: Offset,
-  states: ReadonlyMap<string, Buffer>,
+  states: ReadonlyMap<string, Buffer | null>,
   layouts: readonly LayoutDescriptor[],
 ): NewRecord[] {
-  const record = (key: Buffer, value: Buffer): NewRecord => ({ topic, partition: shard.partition, key, value })
+  const record = (key: Buffer, value: Buffer | null): NewRecord => ({ topic, partition: shard.partition, key, value })
   return [
     ...[...states].map(([key, packed]) => record(stateKey(shard, key), packed)),
     ...layouts.map((it) => record(layoutKey(shard, it.id), Buffer.from(JSON.stringify(it)))),
+    record(originKey(shard), Buffer.from(String(position))),
     record(markKey(shard), Buffer.from(JSON.stringify({ position }))),
   ]
 }
@@ -135,22 +141,30 @@ export async function findSnapshot(
 ): Promise<SnapshotMark | undefined> {
   const mark = markKey(shard)
   const layoutPrefix = layoutKey(shard, '').toString()
+  const statePrefix = stateKey(shard, '').toString()
+  const deleted = new Set<string>()
+  let origin: Offset | undefined
   const layouts = new Map<string, LayoutDescriptor>()
   let newest: SnapshotMark | undefined
   for await (const { record, until } of records(log, topic, shard, undefined, signal)) {
     if (!record.key) continue
-    if (!record.value) {
-      if (record.key.equals(mark)) newest = undefined
-      continue
-    }
-    if (record.key.equals(mark)) {
-      const { position } = JSON.parse(record.value.toString()) as { position: number }
-      newest = { position: offset(position), until, layouts: [] }
-    } else if (record.key.toString().startsWith(layoutPrefix)) {
-      layouts.set(record.key.toString(), JSON.parse(record.value.toString()) as LayoutDescriptor)
+    const key = record.key.toString()
+    if (key.startsWith(statePrefix)) {
+      if (record.value) deleted.delete(key)
+      else deleted.add(key)
+    } else if (record.key.equals(mark)) {
+      if (!record.value) newest = undefined
+      else {
+        const { position } = JSON.parse(record.value.toString()) as { position: number }
+        newest = { position: offset(position), until, layouts: [], origin: undefined, deleted }
+      }
+    } else if (record.value && record.key.equals(originKey(shard))) {
+      origin = offset(Number(record.value.toString()))
+    } else if (record.value && key.startsWith(layoutPrefix)) {
+      layouts.set(key, JSON.parse(record.value.toString()) as LayoutDescriptor)
     }
   }
-  return newest && { ...newest, layouts: [...layouts.values()] }
+  return newest && { ...newest, origin, layouts: [...layouts.values()] }
 }
 
 /** The states of a snapshot, older versions of a key before newer ones, a bounded map at a time. */
@@ -165,7 +179,7 @@ export async function* readSnapshot(
   let chunk = new Map<string, Buffer>()
   for await (const { record } of records(log, topic, shard, mark.until, signal)) {
     const key = record.key?.toString() ?? ''
-    if (!key.startsWith(prefix) || !record.value) continue
+    if (!key.startsWith(prefix) || !record.value || mark.deleted.has(key)) continue
     chunk.set(key.slice(prefix.length), record.value)
     if (chunk.size < CHUNK_KEYS) continue
     yield chunk

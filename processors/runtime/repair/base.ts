@@ -29,9 +29,10 @@ export interface BaseOptions {
 export async function findBase(options: BaseOptions): Promise<Base> {
   const { log, store, shard, snapshotTopic, until, signal } = options
   const { start } = await boundsOf(log, shard)
-  const origin = await store.note(originNote(shard))
-  if (start === 0 && origin === undefined) return { kind: 'log', position: start }
   const mark = snapshotTopic === undefined ? undefined : await findSnapshot(log, snapshotTopic, shard, signal)
+  // The note is lost with the store, the snapshot isn't.
+  const origin = (await store.note(originNote(shard)))?.toString() ?? mark?.origin
+  if (start === 0 && origin === undefined) return { kind: 'log', position: start }
   if (mark && snapshotTopic !== undefined && mark.position >= start && mark.position <= until)
     return { kind: 'snapshot', position: mark.position, mark, topic: snapshotTopic }
   const why =

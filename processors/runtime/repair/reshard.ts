@@ -180,11 +180,12 @@ async function describe(options: ReshardOptions, target: Owned, after: number): 
   const { shard, publisher, position } = target
   await store.setNote(originNote(shard), Buffer.from(String(position)))
   if (snapshotTopic === undefined) return
-  const states = new Map<string, Buffer>()
-  for await (const some of store.scan(shard))
+  const states = new Map<string, Buffer | null>()
+  for await (const some of store.scan(shard)) {
+    await keyed.stage.layouts?.learn(some.values())
     for (const [key, packed] of some)
-      if (partitionOf(Buffer.from(key), after) === shard.partition) states.set(key, packed)
-  await keyed.stage.layouts?.learn(states.values())
+      states.set(key, partitionOf(Buffer.from(key), after) === shard.partition ? packed : null)
+  }
   const records: NewRecord[] = snapshotRecords(snapshotTopic, shard, position, states, keyed.stage.layouts?.known ?? [])
   await publisher.publish(records, { ...shard, position })
 }
