@@ -34,7 +34,7 @@ export async function readAll(
     const partitions = await admin.fetchTopicOffsets(topic)
     found.set(
       topic,
-      partitions.map(({ partition }) => new PartitionReader(topic, partition)),
+      partitions.map((_, partition) => new PartitionReader(topic, partition)),
     )
     for (const { partition } of partitions) {
       open.add(`${topic}/${partition}`)

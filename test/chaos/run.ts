@@ -59,6 +59,12 @@ export const isClean = (report: ChaosReport): boolean =>
 
 export async function runChaos({ minutes, seed, perSecond, tell }: ChaosOptions): Promise<ChaosReport> {
   await using cleanUp = new AsyncDisposableStack()
+  // The servers and workers are processes of their own: without this they would outlive an interrupted run.
+  const interrupted = () => void cleanUp.disposeAsync().finally(() => process.exit(130))
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, interrupted)
+    cleanUp.defer(() => void process.off(signal, interrupted))
+  }
   const dir = await mkdtemp(join(tmpdir(), 'rtml-chaos-'))
   const compiled = compile(APPLICATION)
   tell('starting broker, two Redis servers and registry')
