@@ -64,36 +64,40 @@ export function bootstrapCommand(): Command {
     .option('--until <time>', 'leave out events of this time (ISO 8601) or later', timeOption)
     .option('--json', 'print JSON')
     .action((from: string, options: BootstrapCommandOptions) =>
-      withOpenEngine(options, async (opened, engine) => {
-        const schemaById = (id: number) => engine.registry.schema(id)
-        const plan = await planApplication({ ...opened.planOptions, schemaById })
-        if (!plan.mappers.has(options.source))
-          throw new BadUsage(
-            `there is no source ${JSON.stringify(options.source)}: ${[...plan.mappers.keys()].join(', ')}`,
-          )
-        if (from === 'topic') {
-          const ends = await markTopic(plan, engine, options.source)
-          if (options.json) printJson({ topic: plan.topics.raw(options.source), ends })
-          else
-            printLine(
-              `${ends.reduce((sum, end) => sum + end, 0)} records of the topic are history: no scores, no samples`,
+      withOpenEngine(
+        options,
+        async (opened, engine) => {
+          const schemaById = (id: number) => engine.registry.schema(id)
+          const plan = await planApplication({ ...opened.planOptions, schemaById })
+          if (!plan.mappers.has(options.source))
+            throw new BadUsage(
+              `there is no source ${JSON.stringify(options.source)}: ${[...plan.mappers.keys()].join(', ')}`,
             )
-          return
-        }
-        let shown = 0
-        const result = await bootstrap({
-          plan,
-          engine,
-          source: options.source,
-          input: records(openRawFile(from), from, plan.formats.get(options.source) ?? 'json'),
-          outputs: options.outputs,
-          until: options.until,
-          onRejected: (place, code, message) => {
-            if (shown++ < REJECTED_SHOWN) note(`${place}: ${code} ${message}`)
-          },
-        })
-        report(result, plan, options)
-      }),
+          if (from === 'topic') {
+            const ends = await markTopic(plan, engine, options.source)
+            if (options.json) printJson({ topic: plan.topics.raw(options.source), ends })
+            else
+              printLine(
+                `${ends.reduce((sum, end) => sum + end, 0)} records of the topic are history: no scores, no samples`,
+              )
+            return
+          }
+          let shown = 0
+          const result = await bootstrap({
+            plan,
+            engine,
+            source: options.source,
+            input: records(openRawFile(from), from, plan.formats.get(options.source) ?? 'json'),
+            outputs: options.outputs,
+            until: options.until,
+            onRejected: (place, code, message) => {
+              if (shown++ < REJECTED_SHOWN) note(`${place}: ${code} ${message}`)
+            },
+          })
+          report(result, plan, options)
+        },
+        { create: true },
+      ),
     )
 }
 
