@@ -151,7 +151,8 @@ function compileLet(
 }
 
 /** Not an object: JSON can make one that has no text (its own `toString` is a number). */
-const isPlain = (value: unknown): boolean => typeof value === 'number' || typeof value === 'boolean' || typeof value === 'bigint'
+const isPlain = (value: unknown): boolean =>
+  typeof value === 'number' || typeof value === 'boolean' || typeof value === 'bigint'
 
 const lookUp = (table: ReadonlyMap<string, unknown>, value: unknown): unknown =>
   typeof value === 'string' ? table.get(value) : isPlain(value) ? table.get(String(value)) : undefined
