@@ -108,7 +108,8 @@ async function confirm(context: ShardContext, shard: Shard, epoch: Epoch, positi
   const applied = await context.store.apply(shard, epoch, nothing)
   if (applied.kind === 'fenced' && applied.epoch > epoch)
     throw new RtmlError('FENCED', `shard ${publisherId(shard)} was taken over while it was being read`)
-  if (applied.kind !== 'applied') throw new RtmlError('STORE_DOWN', `the store moved during a take-over (${applied.kind})`)
+  if (applied.kind !== 'applied')
+    throw new RtmlError('STORE_DOWN', `the store moved during a take-over (${applied.kind})`)
 }
 
 /** The transactional id: one owner an input partition, as kafkajs's protocol generation demands. */
@@ -298,7 +299,7 @@ const truncated = (shard: Shard, position: Offset, bounds: PartitionBounds) =>
   new RtmlError(
     'LOG_TRUNCATED',
     `position ${position} is below the log's start ${bounds.start}; ${bounds.start - position} events were deleted by retention before they were read. ` +
-      `Restore the topic, or go on without them: rtml accept-loss --stage ${stageOf(shard)} --partition ${shard.partition}`,
+      `Restore the topic, or go on without them: rtml rebuild --stage ${stageOf(shard)} --shard ${shard.partition} --accept-loss`,
     { place: `${shard.topic}[${shard.partition}]` },
   )
 

@@ -1,8 +1,5 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { fromHalf, toHalf } from '../../../processors/scorer/half.ts'
-import { murmur3, unitHash } from '../../../processors/scorer/hash.ts'
-import { outline } from '../../../processors/scorer/model-file.ts'
 import {
   concat,
   integers,
@@ -12,6 +9,9 @@ import {
   writeBytes,
   writeVarint,
 } from '../../../processors/onnx/proto.ts'
+import { fromHalf, toHalf } from '../../../processors/scorer/half.ts'
+import { murmur3, unitHash } from '../../../processors/scorer/hash.ts'
+import { outline } from '../../../processors/scorer/model-file.ts'
 import { PreviousScores } from '../../../processors/scorer/previous-scores.ts'
 import { identityModel } from './proto-writer.ts'
 import { benchModel, testdata } from './support.ts'
