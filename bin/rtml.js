@@ -17,15 +17,19 @@ if (isCheckout) {
 }
 const main = isCheckout ? source : join(root, 'dist', 'processors', 'cli', 'main.js')
 const node = findNode()
-const child = spawn(node, ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=8', main, ...process.argv.slice(2)], {
-  stdio: 'inherit',
-  env: {
-    ...process.env,
-    ONNXRUNTIME_NODE_INSTALL: 'skip',
-    // Halves the time until a command answers. A folder that can't be written is no failure.
-    NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? join(root, 'node_modules', '.cache', 'rtml'),
+const child = spawn(
+  node,
+  ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=8', main, ...process.argv.slice(2)],
+  {
+    stdio: 'inherit',
+    env: {
+      ...process.env,
+      ONNXRUNTIME_NODE_INSTALL: 'skip',
+      // Halves the time until a command answers. A folder that can't be written is no failure.
+      NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? join(root, 'node_modules', '.cache', 'rtml'),
+    },
   },
-})
+)
 // The terminal sends signals to both; the child drains and decides when it is done.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
 child.on('exit', (code, signal) => process.exit(code ?? (signal === 'SIGINT' ? 130 : 1)))
