@@ -87,13 +87,18 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'read-after-fence',
-    about: 'the committed position is read before the old publisher is fenced',
+    about: 'the committed position is read before the old owner is fenced',
     patches: [
       {
         file: 'runtime/take-over.ts',
-        find: 'const { epoch, position: found } = await context.store.own(shard)\n  const publisher = await context.log.publisher(publisherId(shard))\n  try {\n    const committed = await context.log.committed(shard.group, shard)',
+        find: '  await stage.layouts?.announce()\n  const { epoch, position: found }',
         replace:
-          'const { epoch, position: found } = await context.store.own(shard)\n  const committed = await context.log.committed(shard.group, shard)\n  const publisher = await context.log.publisher(publisherId(shard))\n  try {',
+          '  const committed = await context.log.committed(shard.group, shard)\n  await stage.layouts?.announce()\n  const { epoch, position: found }',
+      },
+      {
+        file: 'runtime/take-over.ts',
+        find: '    const committed = await context.log.committed(shard.group, shard)\n    const bounds = await boundsOf(context, shard)\n    const mark',
+        replace: '    const bounds = await boundsOf(context, shard)\n    const mark',
       },
     ],
   },
