@@ -148,6 +148,7 @@ export class ShardWorker<Prepared, State, Work> {
     this.#tenure = tenure
     try {
       await retry(context, signal, async () => (await this.#subscription()).start(this.shard, taken.position))
+      tenure.deliveryBegan()
       this.#enter('running')
       const end = await Promise.race([tenure.ended, aborted(signal)])
       if (end === undefined) throw new Stopped()

@@ -53,6 +53,7 @@ export class Tenure<Prepared, State, Work> {
   #accepting: Promise<void> = Promise.resolve()
   readonly #watching: Promise<void>
   #isDraining = false
+  #isDelivering = false
   #waiters: (() => void)[] = []
 
   constructor(options: {
@@ -111,12 +112,21 @@ export class Tenure<Prepared, State, Work> {
     return this.#inFlight.length === 0
   }
 
+  /** From now on runs come from where this tenure began, without holes. */
+  deliveryBegan(): void {
+    this.#isDelivering = true
+  }
+
   /**
    * Takes a run in; resolves when there is room for more. Runs of another tenure are ignored. Runs go in one after the
    * other even when delivery was restarted while one was being taken in.
    */
   accept(run: RecordRun): Promise<void> {
-    this.#accepting = this.#accepting.then(() => this.#accept(run)).catch((error: unknown) => this.#failed(error))
+    // Until delivery begins anew, what comes is left over from an earlier tenure, and may be from further on.
+    const isLeftOver = !this.#isDelivering
+    this.#accepting = this.#accepting
+      .then(() => this.#accept(run, { isLeftOver }))
+      .catch((error: unknown) => this.#failed(error))
     return this.#accepting
   }
 
@@ -176,9 +186,10 @@ export class Tenure<Prepared, State, Work> {
     await this.#outbox.close()
   }
 
-  async #accept(run: RecordRun): Promise<void> {
+  async #accept(run: RecordRun, { isLeftOver }: { isLeftOver: boolean }): Promise<void> {
     if (this.#isOver || run.to <= this.#taken) return
     const from = this.#taken
+    if (run.from > from && isLeftOver) return
     if (run.from > from) {
       this.finish({ kind: 'recover', reason: `delivery jumped from ${from} to ${run.from}` })
       return
