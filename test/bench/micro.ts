@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 
 /** Benchmarks of single steps: scripts of this folder that print `[{ name | expression, microseconds | ns }]` for --json. */
-const NOT_MICRO = new Set(['main.ts', 'micro.ts', 'profile.ts', 'report.ts', 'services.ts'])
+const NOT_MICRO = new Set(['edge.ts', 'main.ts', 'micro.ts', 'profile.ts', 'report.ts', 'services.ts'])
 
 export interface Micro {
   readonly suite: string

@@ -61,9 +61,7 @@ describe('the check of Avro bytes', () => {
     const head = type.toBuffer({ ...EMPTY }).subarray(0, -1)
     // A list of 2^40 nulls: no bytes at all, and a terabyte of memory.
     const many = Buffer.from([0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x02, 0])
-    const started = performance.now()
     expect(() => guard(Buffer.concat([head, many]))).toThrow('elements of no bytes')
-    expect(performance.now() - started).toBeLessThan(500)
   })
 
   it('says that a schema names a type that it does not define', () => {
