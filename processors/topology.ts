@@ -460,7 +460,7 @@ async function checkPartitions(engine: Engine, stages: readonly Stage[]): Promis
       throw new RtmlError(
         'PARTITIONS_CHANGED',
         `the topic has ${count} partitions, its states are cut for ${known}: keys would look for their state on other shards. ` +
-          `Go back to ${known} partitions, or give the application a new name: its states are then built anew from the log.`,
+          `Go back to ${known} partitions, or stop all workers and move the states: rtml reshard --partitions ${count} (docs/repair.md).`,
         { place: stage.topic },
       )
     }
