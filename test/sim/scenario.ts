@@ -143,6 +143,7 @@ const CALLS = ['load', 'apply', 'publish', 'own', 'open publisher', 'committed',
 const AIMED: ReadonlyMap<Fault['kind'], readonly string[]> = new Map([
   ['expel', ['load', 'apply', 'apply', 'publish']],
   ['failover', ['apply', 'apply', 'load', 'own', 'committed', 'restore']],
+  ['lose-outbox', ['own', 'open publisher', 'committed', 'outbox']],
   ['wipe', ['apply', 'load', 'own', 'committed', 'outbox', 'restore']],
 ])
 

@@ -293,7 +293,7 @@ class World {
       case 'wipe':
         return this.#store.wipe()
       case 'lose-outbox':
-        return this.#store.loseOutbox(this.#shardOf(whom))
+        return this.#loseOutbox(whom)
       case 'log-down':
       case 'store-down':
       case 'registry-down':
@@ -313,6 +313,13 @@ class World {
       case 'compaction':
         return this.#log.compact(this.#plan.topics.snapshots)
     }
+  }
+
+  /** Of a shard that has something to lose, if there is one. */
+  #loseOutbox(whom: number): void {
+    const filled = this.#shards.filter((shard) => this.#store.shard(shard).outbox.length > 0)
+    const shard = filled[Math.floor(whom * filled.length)] ?? this.#shardOf(whom)
+    this.#store.loseOutbox(shard)
   }
 
   #crash(worker: Worker | undefined, forMs: number): void {
