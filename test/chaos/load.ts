@@ -38,8 +38,8 @@ export interface RawRecord {
   readonly value: string
 }
 
-/** Endless, from event number `first` on. Among them: repeated records, events out of order, some beyond the lateness bound, and some that no mapping takes. */
-export function* generate(seed: number, first = 0): Generator<RawRecord> {
+/** Endless, from event number `first` on, `stepMs` of event time apart. Among them: repeated records, events out of order, some beyond the lateness bound, and some that no mapping takes. */
+export function* generate(seed: number, { first = 0, stepMs = STEP_MS } = {}): Generator<RawRecord> {
   const random = seeded(seed)
   const dice = new Dice(random)
   const zipf = new Zipf(PROFILES, ZIPF)
@@ -49,19 +49,22 @@ export function* generate(seed: number, first = 0): Generator<RawRecord> {
       yield dice.pick(recent)
       continue
     }
-    const record = { key: `session-${below(random, SESSIONS)}`, value: eventOf(index, zipf.draw(random), dice) }
+    const record = {
+      key: `session-${below(random, SESSIONS)}`,
+      value: eventOf(index, index * stepMs, zipf.draw(random), dice),
+    }
     recent[index % REPEAT_WITHIN] = record
     yield record
   }
 }
 
-function eventOf(index: number, profile: number, dice: Dice): string {
+function eventOf(index: number, sinceStartMs: number, profile: number, dice: Dice): string {
   if (dice.chance(0.002)) return '{"broken'
   const lateMs = dice.chance(0.02) ? dice.integer(1, 60_000) : dice.chance(0.003) ? 3 * 3_600_000 : 0
   const type = dice.pick(TYPES)
   const event: RawEvent = {
     id: `e${index}`,
-    time: START_MS + index * STEP_MS - lateMs,
+    time: START_MS + sinceStartMs - lateMs,
     type,
     visitor: String(10_000_000 + profile * 7_919),
     ...(type !== TYPES[0] && {

@@ -9,6 +9,8 @@ export const APPLICATION = fileURLToPath(new URL('rtml.yaml', import.meta.url))
 
 const STOP_DEADLINE_MS = 30_000
 const RESTART_AFTER_MS = 500
+const REPORT_SIGNAL = 'SIGUSR2'
+const REPORT_MS = 2_000
 
 interface Worker {
   readonly name: string
@@ -40,7 +42,18 @@ export class Workers implements AsyncDisposable {
   start(): void {
     const name = `worker-${++this.#made}`
     const log = openSync(join(this.#dir, `${name}.log`), 'a')
-    const args = ['--disable-warning=ExperimentalWarning', MAIN, 'run', '--app', APPLICATION, '--port', '0']
+    // A worker that doesn't end writes down what it waits for, before it is killed.
+    const reporting = ['--report-on-signal', `--report-signal=${REPORT_SIGNAL}`, `--report-directory=${this.#dir}`]
+    const args = [
+      '--disable-warning=ExperimentalWarning',
+      ...reporting,
+      MAIN,
+      'run',
+      '--app',
+      APPLICATION,
+      '--port',
+      '0',
+    ]
     const child = spawn(process.execPath, args, {
       env: { ...process.env, ...this.#env },
       stdio: ['ignore', log, log],
@@ -106,7 +119,8 @@ export class Workers implements AsyncDisposable {
     worker.child.kill('SIGTERM')
     const deadline = setTimeout(() => {
       this.unexpected.push(`${worker.name} had not stopped ${STOP_DEADLINE_MS / 1_000} s after SIGTERM`)
-      worker.child.kill('SIGKILL')
+      worker.child.kill(REPORT_SIGNAL)
+      void pause(REPORT_MS).then(() => worker.child.kill('SIGKILL'))
     }, STOP_DEADLINE_MS)
     await worker.exited
     clearTimeout(deadline)

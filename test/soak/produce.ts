@@ -4,6 +4,8 @@ import { pause } from '../chaos/workers.ts'
 
 const BATCH = 500
 const TICK_MS = 20
+/** A backlog's partitions are read at different speeds: all of it must lie within the application's lateness. */
+const STEP_MS = 15
 /** Events that a pause of the machine may leave to be caught up with at once. */
 const BEHIND_MAX_MS = 1_000
 
@@ -15,7 +17,7 @@ const newRecord = ({ key, value }: RawRecord): NewRecord => ({
 
 /** Appends `events` records as fast as the log takes them. */
 export async function fill(log: Log, { events, seed }: { events: number; seed: number }): Promise<void> {
-  const records = generate(seed)
+  const records = generate(seed, { stepMs: STEP_MS })
   for (let left = events; left > 0; left -= BATCH) {
     const count = Math.min(BATCH, left)
     await log.append(Array.from({ length: count }, () => newRecord(records.next().value as RawRecord)))
@@ -27,7 +29,7 @@ export async function paced(
   log: Log,
   { perSecond, seed, first, signal }: { perSecond: number; seed: number; first: number; signal: AbortSignal },
 ): Promise<void> {
-  const records = generate(seed, first)
+  const records = generate(seed, { first, stepMs: STEP_MS })
   let due = performance.now()
   while (!signal.aborted) {
     const now = performance.now()

@@ -55,13 +55,19 @@ interface Sample extends Figures {
   readonly redisBytes: number | undefined
 }
 
-const BACKLOG_EVENTS = 100_000
+const BACKLOG_EVENTS = 60_000
 const SAMPLE_EVERY_MS = 5_000
 const LOOK_EVERY_MS = 200
 const MIB = 2 ** 20
 
 export async function soak({ engine: name, minutes, seed, share, tell }: SoakOptions): Promise<SoakReport> {
   await using cleanUp = new AsyncDisposableStack()
+  // Worker and servers are processes of their own: without this they would outlive an interrupted run.
+  const interrupted = () => void cleanUp.disposeAsync().finally(() => process.exit(130))
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, interrupted)
+    cleanUp.defer(() => void process.off(signal, interrupted))
+  }
   const dataDir = await mkdtemp(join(tmpdir(), 'rtml-soak-'))
   cleanUp.defer(() => rm(dataDir, { recursive: true, force: true }))
   const services = name === 'kafka' ? cleanUp.use(await benchServices()) : undefined
