@@ -78,12 +78,6 @@ export class Outbox {
     this.#push({ entry, bytes: sizeOf(entry.records), since: undefined, isSnapshot: true })
   }
 
-  /** Commits a position that no outputs will commit. */
-  commit(position: Offset): void {
-    this.#uncommitted = position
-    this.#start()
-  }
-
   /** Repeats a trim that failed when nothing was published since. */
   tidy(): void {
     if (this.#toTrim !== undefined) this.#trimUpTo(this.#toTrim)

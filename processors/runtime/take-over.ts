@@ -15,8 +15,6 @@ export interface TakenOver {
   /** Applied by an earlier owner and not yet in the log. */
   readonly pending: readonly OutboxEntry[]
   readonly snapshots: Snapshots | undefined
-  /** Position that the group doesn't show yet although nothing waits: see `#commitLater` of the outbox. */
-  readonly uncommitted: Offset | undefined
 }
 
 const NO_STORE_EPOCH = 0 as Epoch
@@ -71,8 +69,8 @@ export async function takeOver<Prepared, State, Work>(
         ? new Snapshots({ context, shard, settings, dirty, layouts: stage.layouts })
         : undefined
     const waiting = mustFill ? [] : pending
-    const uncommitted = waiting.length === 0 ? uncommittedAt(position, committed) : undefined
-    return { epoch, publisher, position, pending: waiting, snapshots, uncommitted }
+    if (waiting.length === 0) await commitStart(publisher, shard, position, committed)
+    return { epoch, publisher, position, pending: waiting, snapshots }
   } catch (error) {
     await publisher.close().catch(() => {})
     throw error
@@ -123,8 +121,8 @@ async function takeOverStateless(context: ShardContext, shard: Shard): Promise<T
     if (committed !== undefined && committed < bounds.start) throw truncated(shard, committed, bounds)
     if (committed !== undefined && committed > bounds.end) throw beyondEnd(shard, committed, bounds)
     const position = committed ?? bounds.start
-    const uncommitted = uncommittedAt(position, committed)
-    return { epoch: NO_STORE_EPOCH, publisher, position, pending: [], snapshots: undefined, uncommitted }
+    await commitStart(publisher, shard, position, committed)
+    return { epoch: NO_STORE_EPOCH, publisher, position, pending: [], snapshots: undefined }
   } catch (error) {
     await publisher.close().catch(() => {})
     throw error
@@ -132,11 +130,19 @@ async function takeOverStateless(context: ShardContext, shard: Shard): Promise<T
 }
 
 /**
- * A position worth committing by itself: the very first one, so that retention can't take unread events unnoticed from then
- * on; and, outputs being published at least once, one that an earlier owner ended before it could commit.
+ * Commits where the tenure starts when the group doesn't show it. The very first position must be there before the store is
+ * given anything: only against a commit can a lost outbox, or retention that took unread events, be told. And an owner that
+ * publishes at least once may have ended before it could commit.
  */
-const uncommittedAt = (position: Offset, committed: Offset | undefined): Offset | undefined =>
-  committed === undefined || committed < position ? position : undefined
+async function commitStart(
+  publisher: Publisher,
+  { group, topic, partition }: Shard,
+  position: Offset,
+  committed: Offset | undefined,
+): Promise<void> {
+  if (committed !== undefined && committed >= position) return
+  await publisher.publish([], { group, topic, partition, position })
+}
 
 async function boundsOf(context: ShardContext, shard: Shard): Promise<PartitionBounds> {
   const bounds = (await context.log.bounds(shard.topic))[shard.partition]

@@ -64,7 +64,6 @@ export class Tenure<Prepared, State, Work> {
     publisher: Publisher
     position: Offset
     pending: readonly OutboxEntry[]
-    uncommitted: Offset | undefined
     isolateUntil: Offset
     cache: StateCache<State>
     snapshots: Snapshots | undefined
@@ -90,7 +89,6 @@ export class Tenure<Prepared, State, Work> {
       onRoom: () => this.#wake(),
     })
     for (const entry of options.pending) this.#outbox.add(entry, undefined)
-    if (options.uncommitted !== undefined) this.#outbox.commit(options.uncommitted)
     this.#watching = this.#watch().catch((error: unknown) => this.#failed(error))
   }
 

@@ -230,6 +230,17 @@ export const MUTANTS: readonly Mutant[] = [
     ],
   },
   {
+    name: 'commit-at-start',
+    about: 'a tenure begins although the group does not show its position',
+    patches: [
+      {
+        file: 'runtime/take-over.ts',
+        find: 'if (committed !== undefined && committed >= position) return',
+        replace: 'return',
+      },
+    ],
+  },
+  {
     name: 'truncation-check',
     about: 'a position below the start of the log is moved up to it',
     patches: [

@@ -55,7 +55,6 @@ function newTenure() {
     publisher: { publish: async () => {}, close: async () => {} },
     position: offset(100),
     pending: [],
-    uncommitted: undefined,
     isolateUntil: NO_ISOLATION,
     cache: new StateCache(10),
     snapshots: undefined,
