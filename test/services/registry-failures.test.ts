@@ -18,7 +18,7 @@ const order = (more: object[] = []) => ({
 
 function openRegistry(url: string, more: Record<string, string> = {}): Promise<Engine> {
   const nowhere = { KAFKA_BROKERS: '127.0.0.1:1', REDIS_URL: 'redis://127.0.0.1:1' }
-  return openKafka(kafkaConfig({ ...nowhere, SCHEMA_REGISTRY_URL: url, SCHEMA_REGISTRY_TIMEOUT_MS: '1000', ...more }))
+  return openKafka(kafkaConfig({ ...nowhere, SCHEMA_REGISTRY_URL: url, SCHEMA_REGISTRY_TIMEOUT_MS: '5000', ...more }))
 }
 
 describe.skipIf(localProcessesUnavailable())('a registry that fails', { timeout: patience.testMs }, () => {

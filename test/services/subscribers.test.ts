@@ -75,7 +75,9 @@ describe.skipIf(isUnavailable)(
         TOPIC: topic,
         GROUP: `${topic}.${script.slice(-2)}`,
       }
-      const child = spawn(command, [script], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+      // In a checkout `rtml/outputs` means the sources; an installed package has them compiled.
+      const conditions = script.endsWith('.ts') ? ['--conditions=rtml-source'] : []
+      const child = spawn(command, [...conditions, script], { env, stdio: ['ignore', 'pipe', 'pipe'] })
       const exited = once(child, 'exit')
       let complaints = ''
       child.stderr.on('data', (chunk: Buffer) => {
