@@ -43,7 +43,24 @@ export function runCommand(): Command {
       const end = await Promise.race([stopSignal(), failed.then((error) => ({ error }))])
       if (typeof end === 'object') throw end.error instanceof Error ? end.error : new CommandFailed(String(end.error))
       note(`rtml: ${end}: finishing what was taken in`)
+      endWithin(STOP_MS)
     })
+}
+
+/** Below the half minute that supervisors give a process. */
+const STOP_MS = 20_000
+
+/**
+ * A service that is away may hold up the end for as long as its time-outs add up to. Nothing depends on a finished drain:
+ * the next owner goes on from what store and log have.
+ */
+function endWithin(ms: number): void {
+  setTimeout(() => {
+    note(
+      `rtml: not finished after ${ms / 1_000} s; ending all the same. The next owner of the shards goes on from what is stored.`,
+    )
+    process.exit(0)
+  }, ms).unref()
 }
 
 /** Serves a worker's API, health, metrics and page. @throws RtmlError CONFIG when nothing guards a public address */
