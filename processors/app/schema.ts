@@ -613,7 +613,7 @@ export const applicationSchema = z.strictObject({
         .int()
         .min(1)
         .max(10_000)
-        .default(512)
+        .default(256)
         .meta({ description: 'events that are computed and applied together' }),
       publishEvery: duration.prefault('15ms').meta({ description: 'rhythm of transactions' }),
       maxOutboxBytes: z

@@ -68,6 +68,7 @@ function textOf(report: SoakReport): string {
   const { engine, minutes, maxPerSecond, perSecond, events, cores, handles, files, lag } = report
   return `${[
     `${engine}: ${minutes} minutes at ${perSecond} of ${Math.round(maxPerSecond)} events/s, ${events} events, ${cores.toFixed(2)} cores`,
+    ...line('own     ', report.ownMb),
     ...line('resident', report.rssMb),
     ...line('heap    ', report.heapMb),
     ...line('redis   ', report.redisMb),

@@ -1,6 +1,6 @@
 /** One soak: the highest rate is found with events that come as fast as the log takes them, then events come at a share of it for as long as asked. */
 import { type ChildProcess, fork } from 'node:child_process'
-import { readdirSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -38,6 +38,9 @@ export interface SoakReport {
   readonly events: number
   /** Processors that the worker kept busy, on average. */
   readonly cores: number
+  /** Without mapped files, such as those of the embedded engine's log, which the system takes back when it needs room. */
+  readonly ownMb: { readonly first: number; readonly last: number; readonly slopePerMinute: number }
+  /** All resident memory. */
   readonly rssMb: { readonly first: number; readonly last: number; readonly slopePerMinute: number }
   /** After a collection. */
   readonly heapMb: { readonly first: number; readonly last: number; readonly slopePerMinute: number }
@@ -52,6 +55,7 @@ export interface SoakReport {
 interface Sample extends Figures {
   readonly minutes: number
   readonly files: number
+  readonly ownBytes: number
   readonly redisBytes: number | undefined
 }
 
@@ -96,7 +100,9 @@ export async function soak({ engine: name, minutes, seed, share, tell }: SoakOpt
     await Promise.race([pause(SAMPLE_EVERY_MS), worker.ended])
     const figures = await worker.figures({ collect: true })
     const redisBytes = redis && Number(/used_memory:(\d+)/.exec(await redis.info('memory'))?.[1])
-    samples.push({ ...figures, minutes: (performance.now() - started) / 60_000, files: worker.files(), redisBytes })
+    const minute = (performance.now() - started) / 60_000
+    const ownBytes = worker.ownBytes() ?? figures.rssBytes
+    samples.push({ ...figures, minutes: minute, files: worker.files(), ownBytes, redisBytes })
   }
   stop.abort()
   await producing
@@ -153,6 +159,7 @@ function reportOf(options: {
     ...rest,
     events: last.applied - first.applied,
     cores: (last.cpuSeconds - first.cpuSeconds) / ((last.minutes - first.minutes) * 60),
+    ownMb: line(({ ownBytes }) => ownBytes),
     rssMb: line(({ rssBytes }) => rssBytes),
     heapMb: line(({ heapBytes }) => heapBytes),
     handles: count(({ handles }) => handles),
@@ -218,6 +225,16 @@ class Part implements AsyncDisposable {
       return readdirSync(`/proc/${this.#child.pid}/fd`).length
     } catch {
       return 0
+    }
+  }
+
+  /** Anonymous memory; undefined where the system has no /proc. */
+  ownBytes(): number | undefined {
+    try {
+      const kib = /^RssAnon:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${this.#child.pid}/status`, 'utf8'))?.[1]
+      return kib === undefined ? undefined : Number(kib) * 1_024
+    } catch {
+      return undefined
     }
   }
 
