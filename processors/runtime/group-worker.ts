@@ -72,6 +72,8 @@ export class GroupWorker implements Subscriber, AsyncDisposable {
     this.#isClosed = true
     if (this.#hasJoined) await (await this.#joined.promise).close()
     await Promise.all([...this.#workers.keys()].map((partition) => this.#leave(partition, { lost: false })))
+    // Those that a rebalance took away just before may still be draining.
+    await Promise.all(this.#leaving.values())
   }
 
   #start(topic: string, partition: number): void {
