@@ -24,26 +24,31 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'epoch-check',
     about: 'the store writes for whoever asks, not only for the newest owner',
+    hint: 8,
     guards: store('epochCheck'),
   },
   {
     name: 'position-check',
     about: 'the store writes a batch wherever it stands',
+    hint: 24,
     guards: store('positionCheck'),
   },
   {
     name: 'outbox',
     about: 'the store does not keep outputs beside the states',
+    hint: 9,
     guards: store('outbox'),
   },
   {
     name: 'publisher-fence',
     about: 'an older transactional publisher still gets through',
+    hint: 37,
     guards: { ...ALL_GUARDS, log: { publisherFence: false } },
   },
   {
     name: 'dedup',
     about: 'the kernel takes an event id that it remembers',
+    hint: 1,
     guards: {
       ...ALL_GUARDS,
       kernel: (kernel) => ({
@@ -57,6 +62,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'late-pane-rule',
     about: 'an event older than the lateness bound is taken as if it were of the bound',
+    hint: 1,
     guards: {
       ...ALL_GUARDS,
       kernel: (kernel) => ({
@@ -70,6 +76,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'store-before-publish-order',
     about: 'outputs are handed to the log before the store has accepted their batch',
+    hint: 52,
     patches: [
       {
         file: 'runtime/tenure.ts',
@@ -88,6 +95,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'read-after-fence',
     about: 'the committed position is read before the old owner is fenced',
+    hint: 516,
     patches: [
       {
         file: 'runtime/take-over.ts',
@@ -105,6 +113,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'snapshot-position',
     about: 'a restored snapshot counts as of the committed position, not of its own',
+    hint: 24,
     patches: [
       {
         file: 'runtime/take-over.ts',
@@ -116,11 +125,13 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'drain-before-fence',
     about: 'a planned hand-over stops at once instead of finishing what was taken in',
+    hint: 19,
     patches: [{ file: 'runtime/group-worker.ts', find: 'worker.drain(), ()', replace: 'worker.stop(), ()' }],
   },
   {
     name: 'wait-for-compute',
     about: 'a closing tenure does not wait for the batch that is being computed',
+    hint: 373,
     patches: [
       {
         file: 'runtime/tenure.ts',
@@ -132,21 +143,25 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'in-flight-overlay',
     about: 'states of batches that the store does not have yet are not looked up',
+    hint: 36,
     patches: [{ file: 'runtime/tenure.ts', find: 'if (packed) return packed', replace: '' }],
   },
   {
     name: 'rebuild-behind',
     about: 'a store behind the committed position is taken as it is',
+    hint: 6,
     patches: [{ file: 'runtime/take-over.ts', find: 'committed !== undefined && start < committed', replace: 'false' }],
   },
   {
     name: 'cover-check',
     about: 'an outbox with holes is taken as if it were whole',
+    hint: 12,
     patches: [{ file: 'runtime/take-over.ts', find: 'return covered === found', replace: 'return true' }],
   },
   {
     name: 'snapshot-probe',
     about: 'a snapshot round is published without asking whether the store still has what was read',
+    hint: 78,
     patches: [
       { file: 'runtime/tenure.ts', find: 'if (round && (await this.#isStoreAt(batch.to)))', replace: 'if (round)' },
     ],
@@ -154,6 +169,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'store-watch',
     about: 'an idle shard does not ask whether the store still stands where it stands',
+    hint: 1,
     patches: [
       { file: 'runtime/tenure.ts', find: 'if (!this.#isOver) await this.#isStoreAt(this.#position)', replace: '' },
     ],
@@ -161,11 +177,13 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'warm-position',
     about: 'decoded states of an earlier tenure are used whatever was written since',
+    hint: 16,
     patches: [{ file: 'runtime/shard-worker.ts', find: 'warm?.position === taken.position', replace: 'warm' }],
   },
   {
     name: 'trim-after-publish',
     about: "the store's outbox is trimmed before its outputs are in the log",
+    hint: 13,
     patches: [
       {
         file: 'runtime/outbox.ts',
@@ -177,6 +195,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'unknown-outcome',
     about: 'a transaction without an answer is repeated by the same publisher',
+    hint: 37,
     patches: [
       {
         file: 'runtime/outbox.ts',
@@ -189,6 +208,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'half-updated-states',
     about: 'decoded states of a batch that failed half-way stay in the cache',
+    hint: 1786,
     patches: [
       {
         file: 'runtime/tenure.ts',
@@ -210,6 +230,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'fresh-records',
     about: 'records that were taken in before are taken in again when they are delivered twice',
+    hint: 6,
     patches: [
       {
         file: 'runtime/tenure.ts',
@@ -221,6 +242,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'late-commit',
     about: 'at least once, the last position of an idle stream waits for the next event',
+    hint: 3,
     patches: [
       {
         file: 'runtime/outbox.ts',
@@ -232,6 +254,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'commit-at-start',
     about: 'a tenure begins although the group does not show its position',
+    hint: 75,
     patches: [
       {
         file: 'runtime/take-over.ts',
@@ -243,6 +266,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'truncation-check',
     about: 'a position below the start of the log is moved up to it',
+    hint: 1557,
     patches: [
       {
         file: 'runtime/take-over.ts',
@@ -259,6 +283,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'layouts',
     about: 'layouts of other versions are not learnt',
+    hint: 3,
     patches: [
       { file: 'runtime/layouts.ts', find: 'return unknown && this.#fetch(unknown)', replace: 'return undefined' },
     ],
@@ -266,11 +291,13 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'defects-in-rebuild',
     about: 'a record that fails ends the rebuild',
+    hint: 27,
     patches: [{ file: 'runtime/take-over.ts', find: 'if (isExpected(error)) throw error', replace: 'throw error' }],
   },
   {
     name: 'one-plan-an-event',
     about: 'models of an event are taken from whatever plan serves when their turn comes',
+    hint: 346,
     patches: [
       {
         file: 'scorer/scorer.ts',

@@ -98,7 +98,8 @@ export function scenarioOf(seed: number): Scenario {
     publishesFused: isFused && dice.chance(0.5),
     delivery: dice.chance(0.15) ? 'at-least-once' : 'exactly-once',
     hasSnapshots: dice.chance(0.7),
-    snapshotEveryMs: dice.integer(100, 3_000),
+    // Often so soon that the first batch of a tenure is in a round: then states come from the store, not from memory.
+    snapshotEveryMs: dice.chance(0.5) ? dice.integer(1, 50) : dice.integer(100, 3_000),
     processes: dice.integer(1, 3),
     isCooperative: dice.chance(0.3),
     redelivery: dice.chance(0.3) ? 0.1 : 0,
@@ -120,7 +121,7 @@ export function scenarioOf(seed: number): Scenario {
 function faultsOf(dice: Dice, { isCalm }: Settings): Fault[] {
   const count = dice.integer(isCalm ? 1 : 0, 7)
   // A seed has some kinds of faults rather than all: then more of one kind meet.
-  const kinds = isCalm ? CALM : FAULTS.filter((kind) => dice.chance(RARE.has(kind) ? 0.15 : 0.5))
+  const kinds = isCalm ? CALM : FAULTS.filter((kind) => dice.chance(RARE.has(kind) ? 0.25 : 0.5))
   if (kinds.length === 0) return []
   const faults = Array.from({ length: count }, (): Fault => {
     const kind = dice.pick(kinds)
@@ -144,7 +145,7 @@ const AIMED: ReadonlyMap<Fault['kind'], readonly string[]> = new Map([
   ['expel', ['load', 'apply', 'apply', 'publish']],
   ['failover', ['apply', 'apply', 'load', 'own', 'committed', 'restore']],
   ['lose-outbox', ['own', 'open publisher', 'committed', 'outbox']],
-  ['wipe', ['apply', 'load', 'own', 'committed', 'outbox', 'restore']],
+  ['wipe', ['apply', 'apply', 'apply', 'load', 'own', 'committed', 'outbox', 'restore']],
 ])
 
 const RARE: ReadonlySet<Fault['kind']> = new Set(['careless-retention', 'lose-outbox', 'wipe'])
