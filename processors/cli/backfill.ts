@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { Command } from 'commander'
+import { systemClock } from '../app/system-clock.ts'
 import { ms } from '../app/units.ts'
 import type { Engine } from '../engine/ports.ts'
 import { sideFeatures } from '../features/index.ts'
-import { systemClock } from '../runtime/clock.ts'
 import {
   type BackfillRequest,
   keepsTracks,

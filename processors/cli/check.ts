@@ -4,10 +4,9 @@ import type { Application, FeatureDefinition } from '../app/schema.ts'
 import { ms } from '../app/units.ts'
 import { resolveWindow } from '../features/index.ts'
 import { inputStages } from '../host/stages.ts'
-import { systemClock } from '../runtime/clock.ts'
-import { createModelPool, createScorer } from '../scorer/index.ts'
 import { type Plan, planApplication, topicSpecs } from '../topology.ts'
 import { printJson, printLine, printTable } from './output.ts'
+import { withScorer } from './plan-scorer.ts'
 import { type AppOptions, examples, openApp, withApp } from './shared.ts'
 
 export function checkCommand(): Command {
@@ -64,21 +63,16 @@ interface BoundModel {
 /** Loads the models and binds them to the feature set. @throws RtmlError MODEL_LOAD, MODEL_INPUT */
 async function boundModels(plan: Plan): Promise<BoundModel[]> {
   if (plan.models.length === 0) return []
-  await using pool = await createModelPool({})
-  await using scorer = await createScorer({
-    plan: { models: plan.models },
-    featureSet: plan.featureSet,
-    pool,
-    clock: systemClock,
-  })
-  return scorer.serving().map(({ model, version, service, role, loaded }) => ({
-    model,
-    version,
-    service,
-    role,
-    inputs: loaded.signature.inputs.map(({ name, type, dims }) => `${name}:${type}[${dims?.join(',') ?? '?'}]`),
-    outputs: loaded.signature.outputs.map(({ name, type }) => `${name}:${type}`),
-  }))
+  return withScorer(plan, (scorer) =>
+    scorer.serving().map(({ model, version, service, role, loaded }) => ({
+      model,
+      version,
+      service,
+      role,
+      inputs: loaded.signature.inputs.map(({ name, type, dims }) => `${name}:${type}[${dims?.join(',') ?? '?'}]`),
+      outputs: loaded.signature.outputs.map(({ name, type }) => `${name}:${type}`),
+    })),
+  )
 }
 
 function describe(plan: Plan, models: readonly BoundModel[]) {

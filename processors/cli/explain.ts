@@ -6,10 +6,9 @@ import type { Engine } from '../engine/ports.ts'
 import type { Vector } from '../features/types.ts'
 import { valuesOf } from '../host/profile-view.ts'
 import { decodeSamples, type ProfileScores, scoresReader } from '../outputs/index.ts'
-import { systemClock } from '../runtime/clock.ts'
-import { createModelPool, createScorer } from '../scorer/index.ts'
 import { type Plan, planApplication } from '../topology.ts'
 import { CommandFailed, printJson, printLine, printTable } from './output.ts'
+import { withScorer } from './plan-scorer.ts'
 import { type EngineOptions, examples, integerOption, withEngine, withOpenEngine } from './shared.ts'
 
 interface ExplainOptions extends EngineOptions {
@@ -134,14 +133,6 @@ function rowOf(plan: Plan, value: Buffer, eventId: string): Vector | undefined {
 
 async function explainVector(plan: Plan, record: ProfileScores, vector: Vector) {
   if (plan.models.length === 0) return []
-  await using pool = await createModelPool({})
-  await using scorer = await createScorer({
-    plan: { models: plan.models },
-    featureSet: plan.featureSet,
-    pool,
-    clock: systemClock,
-    deadlines: 'off',
-  })
   const key = `${record.profile.namespace}:${record.profile.id}`
   const event = {
     id: record.eventId,
@@ -149,6 +140,6 @@ async function explainVector(plan: Plan, record: ProfileScores, vector: Vector) 
     key,
     xdm: { _id: record.eventId, timestamp: new Date(record.eventTime).toISOString() },
   }
-  const [scores] = await scorer.score([{ event, vector, explain: true }])
+  const [scores] = await withScorer(plan, (scorer) => scorer.score([{ event, vector, explain: true }]))
   return scores ?? []
 }

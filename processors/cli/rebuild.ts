@@ -1,7 +1,7 @@
 import { Command } from 'commander'
+import { systemClock } from '../app/system-clock.ts'
 import { groupOf } from '../app/topics.ts'
 import type { Engine } from '../engine/ports.ts'
-import { systemClock } from '../runtime/clock.ts'
 import { acceptLoss, compareShard, type Rebuilt, rebuildShard } from '../runtime/repair/rebuild.ts'
 import { BadUsage, CommandFailed, note, printJson, printLine } from './output.ts'
 import { interrupted, type RepairSetting, repairSetting, stageNamed, withScratch } from './repair-shared.ts'

@@ -1,12 +1,13 @@
 import { Command } from 'commander'
 import type { Application } from '../app/schema.ts'
+import { systemClock } from '../app/system-clock.ts'
 import { epochMs } from '../app/units.ts'
 import type { KeyState } from '../features/types.ts'
 import { valuesOf } from '../host/profile-view.ts'
-import { systemClock } from '../runtime/clock.ts'
-import { createModelPool, createScorer, type ModelScorer } from '../scorer/index.ts'
+import type { ModelScorer } from '../scorer/index.ts'
 import { type Plan, planApplication } from '../topology.ts'
 import { CommandFailed, printJson, printLine } from './output.ts'
+import { withScorer } from './plan-scorer.ts'
 import { type AppOptions, examples, openApp, withApp } from './shared.ts'
 
 type Example = Application['tests'][number]
@@ -21,17 +22,12 @@ export function testCommand(): Command {
     .action(async (options: AppOptions & { json?: true }) => {
       const opened = openApp(options)
       const plan = await planApplication(opened.planOptions)
-      await using pool = await createModelPool({})
-      await using scorer = await createScorer({
-        plan: { models: plan.models },
-        featureSet: plan.featureSet,
-        pool,
-        clock: systemClock,
-        deadlines: 'off',
+      const results = await withScorer(plan, async (scorer) => {
+        const done = []
+        for (const example of opened.app.tests)
+          done.push({ name: example.name, differences: await runExample(plan, scorer, example) })
+        return done
       })
-      const results = []
-      for (const example of opened.app.tests)
-        results.push({ name: example.name, differences: await runExample(plan, scorer, example) })
       const failed = results.filter(({ differences }) => differences.length > 0)
       if (options.json)
         printJson({ tests: results.length, passed: results.length - failed.length, failed: failed.length, results })

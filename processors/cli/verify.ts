@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import { systemClock } from '../runtime/clock.ts'
+import { systemClock } from '../app/system-clock.ts'
 import { paced } from '../runtime/repair/pace.ts'
 import { type VerifiedShard, verifyShard } from '../runtime/repair/verify.ts'
 import { BadUsage, CommandFailed, printJson, printLine, printTable } from './output.ts'

@@ -1,9 +1,9 @@
 import { RtmlError } from '../app/errors.ts'
+import { systemClock } from '../app/system-clock.ts'
 import { openEmbedded } from '../engine/embedded/engine.ts'
 import { kafkaConfig } from '../engine/kafka/config.ts'
 import { openKafka } from '../engine/kafka/engine.ts'
 import type { Engine } from '../engine/ports.ts'
-import { systemClock } from '../runtime/clock.ts'
 import type { Env } from './application-file.ts'
 
 const DEFAULT_DATA_DIR = '.rtml'

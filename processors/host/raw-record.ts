@@ -1,8 +1,8 @@
 import type { XdmEvent } from '../app/event.ts'
+import { systemClock } from '../app/system-clock.ts'
 import { epochMs } from '../app/units.ts'
 import type { Headers, NewRecord } from '../engine/ports.ts'
 import type { Mapper } from '../mapper/index.ts'
-import { systemClock } from '../runtime/clock.ts'
 
 export interface RawRecord {
   readonly key: Buffer | null

@@ -1,5 +1,5 @@
+import { systemClock } from '../app/system-clock.ts'
 import type { Engine } from '../engine/ports.ts'
-import { systemClock } from '../runtime/clock.ts'
 import { type Health, healthOf } from '../runtime/service.ts'
 import type { Logger } from '../runtime/telemetry.ts'
 import { fillFeatures, type RunningApplication, runApplication } from '../topology.ts'

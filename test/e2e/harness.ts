@@ -9,7 +9,7 @@ import type { Engine, LogRecord, NewRecord } from '../../processors/engine/ports
 import { openApplicationFile } from '../../processors/host/application-file.ts'
 import { type PrometheusMetrics, prometheusMetrics } from '../../processors/host/prometheus.ts'
 import { decodeSamples, decodeScores, type ProfileScores } from '../../processors/outputs/index.ts'
-import { systemClock } from '../../processors/runtime/clock.ts'
+import { systemClock } from '../../processors/app/system-clock.ts'
 import { silentLogger } from '../../processors/runtime/telemetry.ts'
 import { type Plan, planApplication, type RunningApplication, runPlan } from '../../processors/topology.ts'
 import { eventually } from '../engine/contract/conditions.ts'

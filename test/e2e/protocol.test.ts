@@ -3,7 +3,7 @@ import { expect, it } from 'vitest'
 import { epochMs, ms } from '../../processors/app/units.ts'
 import { openEmbedded } from '../../processors/engine/embedded/engine.ts'
 import { parseDeadLetter } from '../../processors/outputs/index.ts'
-import { systemClock } from '../../processors/runtime/clock.ts'
+import { systemClock } from '../../processors/app/system-clock.ts'
 import { within } from '../engine/contract/conditions.ts'
 import {
   everything,

@@ -10,7 +10,7 @@ import { openEmbedded } from '../../processors/engine/embedded/engine.ts'
 import type { Engine } from '../../processors/engine/ports.ts'
 import { openApplicationFile } from '../../processors/host/application-file.ts'
 import { startWorker, type Worker } from '../../processors/host/start.ts'
-import { systemClock } from '../../processors/runtime/clock.ts'
+import { systemClock } from '../../processors/app/system-clock.ts'
 import { silentLogger } from '../../processors/runtime/telemetry.ts'
 import { classifier } from './models.ts'
 

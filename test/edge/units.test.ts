@@ -12,7 +12,7 @@ import { isSignedBy } from '../../processors/edge/webhook.ts'
 import type { NewRecord } from '../../processors/engine/ports.ts'
 import { createExpressions } from '../../processors/expressions/index.ts'
 import { createFeatureSet } from '../../processors/features/index.ts'
-import { systemClock } from '../../processors/runtime/clock.ts'
+import { systemClock } from '../../processors/app/system-clock.ts'
 
 describe('coalesce', () => {
   it('makes one batch of what is asked in one turn, and gives each its own answer', async () => {

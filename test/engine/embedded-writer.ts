@@ -2,10 +2,11 @@
  * A process that writes to an embedded engine without end, for the test that kills it: `node embedded-writer.ts DIR`.
  * Prints a line of JSON for each acknowledged write. Several writes are under way at any time.
  */
+
+import { systemClock } from '../../processors/app/system-clock.ts'
 import { offset } from '../../processors/app/units.ts'
 import { openEmbedded } from '../../processors/engine/embedded/engine.ts'
 import type { NewRecord, Shard } from '../../processors/engine/ports.ts'
-import { systemClock } from './clock.ts'
 import { GROUP, inputShard, KEYS, OUTPUTS_PER_PUBLISH, PUBLISHED, SHARDS, stateAt, TOPICS } from './writer-plan.ts'
 
 const { log, store } = await openEmbedded({ dir: process.argv[2]!, clock: systemClock })

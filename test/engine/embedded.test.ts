@@ -1,8 +1,8 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { systemClock } from '../../processors/app/system-clock.ts'
 import { openEmbedded } from '../../processors/engine/embedded/engine.ts'
-import { systemClock } from './clock.ts'
 import { describeEngine, describeLog, describeRegistry, describeStore } from './contract.ts'
 
 async function open() {

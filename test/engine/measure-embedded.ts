@@ -5,10 +5,10 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { systemClock } from '../../processors/app/system-clock.ts'
 import { type Epoch, offset } from '../../processors/app/units.ts'
 import { openEmbedded } from '../../processors/engine/embedded/engine.ts'
 import type { NewRecord, RecordRun, Shard, Subscription, TopicPartition } from '../../processors/engine/ports.ts'
-import { systemClock } from './clock.ts'
 
 const PARTITIONS = 4
 const BATCH = 512

@@ -10,7 +10,7 @@ import { partitionOf } from '../../processors/engine/murmur2.ts'
 import type { Engine, NewRecord, Shard } from '../../processors/engine/ports.ts'
 import { planOptions } from '../../processors/host/application-file.ts'
 import { READY_MAPPINGS } from '../../processors/mapper/index.ts'
-import { systemClock } from '../../processors/runtime/clock.ts'
+import { systemClock } from '../../processors/app/system-clock.ts'
 import type { KeyedStage } from '../../processors/runtime/repair/keyed-stage.ts'
 import { silentLogger, silentMetrics } from '../../processors/runtime/telemetry.ts'
 import {

@@ -9,7 +9,7 @@ import type { Engine, NewRecord } from '../../processors/engine/ports.ts'
 import { openApplicationFile } from '../../processors/host/application-file.ts'
 import { PACKAGE_ROOT } from '../../processors/host/package-root.ts'
 import { decodeScores } from '../../processors/outputs/index.ts'
-import { systemClock } from '../../processors/runtime/clock.ts'
+import { systemClock } from '../../processors/app/system-clock.ts'
 import { silentLogger, silentMetrics } from '../../processors/runtime/telemetry.ts'
 import { type RunningApplication, runApplication } from '../../processors/topology.ts'
 

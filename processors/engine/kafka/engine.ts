@@ -1,7 +1,7 @@
 /** The Kafka engine: log on Kafka, feature store on Redis, schemas in a Confluent-compatible registry. */
+import { systemClock } from '../../app/system-clock.ts'
 import { type Clock, ms } from '../../app/units.ts'
 import type { Engine } from '../ports.ts'
-import { wallClock } from './clock.ts'
 import type { KafkaConfig } from './config.ts'
 import { type Dependency, Health } from './health.ts'
 import { KafkaLog } from './log.ts'
@@ -25,7 +25,7 @@ export interface KafkaEngineOptions {
  * @throws RtmlError CONFIG when a certificate or key file can't be read
  */
 export async function openKafka(config: KafkaConfig, options: KafkaEngineOptions = {}): Promise<Engine> {
-  const { clock = wallClock, onWarning } = options
+  const { clock = systemClock, onWarning } = options
   const health = new Health(clock)
   const wire = new Wire(config.kafka, clock, health, onWarning)
   await wire.kafka()

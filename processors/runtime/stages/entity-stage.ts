@@ -1,14 +1,14 @@
 import type { Application } from '../../app/schema.ts'
 import { groupOf, type TopicNames } from '../../app/topics.ts'
-import { type EpochMs, ms } from '../../app/units.ts'
+import type { EpochMs } from '../../app/units.ts'
 import type { EntityKernel, KeyState } from '../../features/types.ts'
 import { deadLetter } from '../../outputs/index.ts'
 import type { Layouts } from '../layouts.ts'
 import type { Stage } from '../stage.ts'
 import type { Metrics } from '../telemetry.ts'
 import type { EventSource, Sourced } from './event-source.ts'
-
-const EXPIRE_MARGIN = 2
+import { noOutcomes, reportOutcomes } from './outcomes.ts'
+import { stateExpiry } from './state-expiry.ts'
 
 /** <app>.entity.<name>, keyed by the entity → its features. No outputs: others read the state. */
 export function entityStage(options: {
@@ -26,13 +26,14 @@ export function entityStage(options: {
     name,
     group: groupOf(app, name),
     topic: topics.entity(kernel.entity),
-    stateExpireMs: ms(ttl * EXPIRE_MARGIN + app.events.lateness),
+    stateExpireMs: stateExpiry(app, ttl),
     layouts,
     prepare: (records) => events.read(records),
     keys: (input) => new Set(input.events.flatMap(({ record }) => (record.key ? [record.key.toString()] : []))),
     decode: (_key, packed) => kernel.decode(packed),
     compute(input, states) {
       const touched = new Map<string, KeyState>()
+      const outcomes = noOutcomes()
       for (const { event, record } of input.events) {
         if (!record.key) continue
         const key = record.key.toString()
@@ -44,9 +45,10 @@ export function entityStage(options: {
         }
         // Late for this key or seen before: without effect here; the profile stage has told the producer.
         const updated = kernel.update(state, event)
-        metrics.count('rtml_events_total', [name, updated])
+        outcomes[updated]++
         if (updated === 'applied') touched.set(key, state)
       }
+      reportOutcomes(metrics, name, outcomes)
       const changed = new Map<string, Buffer>()
       for (const [key, state] of touched) changed.set(key, kernel.encode(state))
       return { changed, work: input.refused }

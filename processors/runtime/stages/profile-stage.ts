@@ -3,10 +3,10 @@ import type { Rejection } from '../../app/errors.ts'
 import type { XdmEvent } from '../../app/event.ts'
 import type { Application } from '../../app/schema.ts'
 import { groupOf, type TopicNames } from '../../app/topics.ts'
-import { type Clock, type EpochMs, epochMs, type Ms, ms } from '../../app/units.ts'
+import { type Clock, type EpochMs, epochMs } from '../../app/units.ts'
 import type { LogRecord, NewRecord } from '../../engine/ports.ts'
 import { newVectors } from '../../features/index.ts'
-import type { FeatureSet, KeyState, Lookups, Updated, Vector } from '../../features/types.ts'
+import type { FeatureSet, KeyState, Lookups, Vector } from '../../features/types.ts'
 import { deadLetter, encodeScores, frame, profileScores, SampleBatch, type SampleLayout } from '../../outputs/index.ts'
 import type { Score, Scorer } from '../../scorer/types.ts'
 import type { XdmSchema } from '../../xdm/index.ts'
@@ -16,7 +16,9 @@ import type { Metrics } from '../telemetry.ts'
 import { traced } from '../trace.ts'
 import type { EntityReader, EntityStates } from './entity-reader.ts'
 import { type EventSource, SOURCE_HEADER, type Sourced, type SourcedEvent } from './event-source.ts'
+import { noOutcomes, reportOutcomes } from './outcomes.ts'
 import { type ProfileState, packProfile, pseudonymFrom, unpackProfile } from './profile-state.ts'
+import { stateExpiry } from './state-expiry.ts'
 
 /** Stands where the next event comes. */
 const NO_EVENT: XdmEvent = { id: '', ts: epochMs(0), key: '', xdm: { _id: '', timestamp: '' } }
@@ -66,9 +68,6 @@ export interface ProfileStageOptions {
   readonly pseudonymKey: string
 }
 
-/** The store may forget a state so much later than the kernel would: lag and lateness must never make a difference. */
-const EXPIRE_MARGIN = 2
-
 /**
  * xdm.events (or a fused source) → profile.scores, samples, entity topics, dead letters: features, scoring and encoding
  * of one profile's events, in one batch and one commit.
@@ -91,7 +90,7 @@ export function profileStage(options: ProfileStageOptions): Stage<ProfileInput, 
     const refused: { record: LogRecord; rejection: Rejection }[] = []
     const history: SourcedEvent[] = []
     const touched = new Map<string, ProfileState>()
-    const counts: Record<Updated, number> = { applied: 0, duplicate: 0, late: 0 }
+    const outcomes = noOutcomes()
     const vectors = mode === 'rebuild' ? [] : newVectors(featureSet, input.events.length)
     // One object for all events of the batch: the kernel reads it during the call only.
     const byEntity = new Map<string, KeyState>()
@@ -110,7 +109,7 @@ export function profileStage(options: ProfileStageOptions): Stage<ProfileInput, 
         states.set(event.key, state)
       }
       const updated = kernel.update(state.features, event)
-      counts[updated]++
+      outcomes[updated]++
       if (updated === 'duplicate') continue
       if (updated === 'late') {
         refused.push({ record, rejection: lateness(event, state.features.time, app) })
@@ -134,9 +133,7 @@ export function profileStage(options: ProfileStageOptions): Stage<ProfileInput, 
       featureSet.vector(inputs, vector)
       rows.push({ sourced, vector, pseudonym: state.pseudonym })
     }
-    for (const outcome of ['applied', 'duplicate', 'late'] as const) {
-      if (counts[outcome] > 0) options.metrics.count('rtml_events_total', [name, outcome], counts[outcome])
-    }
+    reportOutcomes(options.metrics, name, outcomes)
     const changed = new Map<string, Buffer>()
     for (const [key, state] of touched) changed.set(key, packProfile(kernel, state))
     return { changed, work: { rows, history, refused, unmapped: input.refused } }
@@ -146,7 +143,7 @@ export function profileStage(options: ProfileStageOptions): Stage<ProfileInput, 
     name,
     group: groupOf(app, name),
     topic: options.topic,
-    stateExpireMs: ms(app.events.ttl * EXPIRE_MARGIN + app.events.lateness) as Ms,
+    stateExpireMs: stateExpiry(app, app.events.ttl),
     layouts: options.layouts,
     async prepare(records, mode) {
       const sourced = await options.events.read(records)

@@ -1,6 +1,6 @@
-import { type Clock, epochMs } from '../app/units.ts'
+import { type Clock, epochMs } from './units.ts'
 
-/** Wall time. Timers don't keep the process alive. */
+/** Wall time: the one clock that isn't driven by a test. A sleep keeps the process alive until it ends or is aborted. */
 export const systemClock: Clock = {
   now: () => epochMs(Date.now()),
   sleep: (duration, signal) =>
