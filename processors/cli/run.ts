@@ -59,7 +59,7 @@ function endWithin(ms: number): void {
     note(
       `rtml: not finished after ${ms / 1_000} s; ending all the same. The next owner of the shards goes on from what is stored.`,
     )
-    process.exit(0)
+    process.exit(1)
   }, ms).unref()
 }
 

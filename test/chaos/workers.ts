@@ -128,7 +128,12 @@ export class Workers implements AsyncDisposable {
 
   async #ended(worker: Worker): Promise<void> {
     this.#live.delete(worker)
-    if (worker.isEnding) return
+    if (worker.isEnding) {
+      // It gave up a drain that it should have finished; one that we killed has a signal and no code.
+      if (worker.child.exitCode)
+        this.unexpected.push(`${worker.name} ended with ${worker.child.exitCode} after SIGTERM`)
+      return
+    }
     this.unexpected.push(`${worker.name} ended with ${worker.child.signalCode ?? worker.child.exitCode}`)
     await pause(RESTART_AFTER_MS)
     if (!this.#isClosed) this.start()
