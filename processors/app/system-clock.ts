@@ -14,4 +14,5 @@ export const systemClock: Clock = {
       const timer = setTimeout(done, duration)
       signal?.addEventListener('abort', done, { once: true })
     }),
+  turn: () => new Promise((resolve) => setImmediate(resolve)),
 }

@@ -19,6 +19,8 @@ export interface Clock {
   now(): EpochMs
   /** Resolves after `duration`, or at once when `signal` aborts (it doesn't reject). */
   sleep(duration: Ms, signal?: AbortSignal): Promise<void>
+  /** Resolves after the work that waits for the event loop: long computations call it so that they don't add up to one long turn. */
+  turn(): Promise<void>
 }
 
 /** Uniform random numbers in [0, 1). */

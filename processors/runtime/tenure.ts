@@ -244,6 +244,8 @@ export class Tenure<Prepared, State, Work> {
     if (batch.records.length === 0) return { changed: new Map(), outputs: Promise.resolve([]) }
     metrics.observe('rtml_batch_events', [stage.name], batch.records.length)
     try {
+      // Shards whose batches are ready at the same time would otherwise compute them in one turn of the loop.
+      await this.#context.clock.turn()
       const prepared = await this.#timed('prepare', () => this.#retry(() => stage.prepare(batch.records, 'live')))
       const states = await this.#timed('load', () => this.#load(stage.keys(prepared)))
       const started = this.#context.hrtime()

@@ -3,11 +3,11 @@
  * Microseconds of processor time an event. All states are at hand; loading, applying and publishing come on top.
  */
 import { fileURLToPath } from 'node:url'
+import { systemClock } from '../../processors/app/system-clock.ts'
 import { fusedSource, groupOf } from '../../processors/app/topics.ts'
 import { epochMs, offset } from '../../processors/app/units.ts'
 import type { LogRecord } from '../../processors/engine/ports.ts'
 import { openApplicationFile } from '../../processors/host/application-file.ts'
-import { systemClock } from '../../processors/app/system-clock.ts'
 import { Layouts } from '../../processors/runtime/layouts.ts'
 import { EntityReader } from '../../processors/runtime/stages/entity-reader.ts'
 import { mappedSource } from '../../processors/runtime/stages/event-source.ts'

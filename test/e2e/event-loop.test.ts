@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { LIMIT_MS, longestTurnOfFive } from '../unit/scorer/longest-turn.ts'
+import { LIMIT_MS, longestTurnOfThree } from '../unit/scorer/longest-turn.ts'
 import { folder, openData, PATIENCE, range, raw, scoresIn, settled, shopEvent, start } from './harness.ts'
 
 const EVENTS = 6_000
@@ -15,7 +15,7 @@ it(
     for (const at of range(0, 8)) await engine.log.append(chunk(at * 250))
     await settled(running)
     let from = 2_000
-    const longest = await longestTurnOfFive(async () => {
+    const longest = await longestTurnOfThree(async () => {
       for (const end = from + EVENTS; from < end; from += 250) await engine.log.append(chunk(from))
       await settled(running)
     })

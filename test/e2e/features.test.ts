@@ -1,7 +1,7 @@
 /** Values that come from elsewhere: tables of compacted topics, and other entities. */
 import { expect, it } from 'vitest'
-import { epochMs } from '../../processors/app/units.ts'
 import { systemClock } from '../../processors/app/system-clock.ts'
+import { epochMs } from '../../processors/app/units.ts'
 import { eventually } from '../engine/contract/conditions.ts'
 import { folder, openData, PATIENCE, range, raw, SHOP, samplesIn, settled, shopEvent, start } from './harness.ts'
 

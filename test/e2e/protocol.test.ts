@@ -1,9 +1,9 @@
 /** What the runtime promises, seen from outside: each event once, in order, across restarts, kills and refusals. */
 import { expect, it } from 'vitest'
+import { systemClock } from '../../processors/app/system-clock.ts'
 import { epochMs, ms } from '../../processors/app/units.ts'
 import { openEmbedded } from '../../processors/engine/embedded/engine.ts'
 import { parseDeadLetter } from '../../processors/outputs/index.ts'
-import { systemClock } from '../../processors/app/system-clock.ts'
 import { within } from '../engine/contract/conditions.ts'
 import {
   everything,

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { RtmlError } from '../../processors/app/errors.ts'
 import { applicationSchema } from '../../processors/app/schema.ts'
+import { systemClock } from '../../processors/app/system-clock.ts'
 import { epochMs } from '../../processors/app/units.ts'
 import { coalesce, Overloaded } from '../../processors/edge/coalesce.ts'
 import { cookieName, ecidOfCookie, ecidOfFpid, identityCookie, isEcid, newEcid } from '../../processors/edge/ecid.ts'
@@ -12,7 +13,6 @@ import { isSignedBy } from '../../processors/edge/webhook.ts'
 import type { NewRecord } from '../../processors/engine/ports.ts'
 import { createExpressions } from '../../processors/expressions/index.ts'
 import { createFeatureSet } from '../../processors/features/index.ts'
-import { systemClock } from '../../processors/app/system-clock.ts'
 
 describe('coalesce', () => {
   it('makes one batch of what is asked in one turn, and gives each its own answer', async () => {

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
+import { systemClock } from '../../processors/app/system-clock.ts'
 import { epochMs, ms } from '../../processors/app/units.ts'
 import type { Engine, FeatureStore } from '../../processors/engine/ports.ts'
 import { sideFeatures } from '../../processors/features/index.ts'
-import { systemClock } from '../../processors/app/system-clock.ts'
 import {
   type BackfillRequest,
   backfillShard,

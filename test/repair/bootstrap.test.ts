@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest'
+import { systemClock } from '../../processors/app/system-clock.ts'
 import { epochMs } from '../../processors/app/units.ts'
 import { bootstrap } from '../../processors/cli/bootstrap.ts'
 import type { Engine } from '../../processors/engine/ports.ts'
 import type { KeyState } from '../../processors/features/types.ts'
-import { systemClock } from '../../processors/app/system-clock.ts'
 import { compareShard } from '../../processors/runtime/repair/rebuild.ts'
 import type { Plan } from '../../processors/topology.ts'
 import {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { Engine } from '../../processors/engine/ports.ts'
 import { systemClock } from '../../processors/app/system-clock.ts'
+import type { Engine } from '../../processors/engine/ports.ts'
 import type { KeyedStage } from '../../processors/runtime/repair/keyed-stage.ts'
 import { compareShard, rebuildShard } from '../../processors/runtime/repair/rebuild.ts'
 import { verifyShard } from '../../processors/runtime/repair/verify.ts'

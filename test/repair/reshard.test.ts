@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
+import { systemClock } from '../../processors/app/system-clock.ts'
 import { offset } from '../../processors/app/units.ts'
 import type { Engine, FeatureStore } from '../../processors/engine/ports.ts'
-import { systemClock } from '../../processors/app/system-clock.ts'
 import { partitionsNote } from '../../processors/runtime/repair/keyed-stage.ts'
 import { Replay } from '../../processors/runtime/repair/replay.ts'
 import { reshard } from '../../processors/runtime/repair/reshard.ts'

@@ -3,13 +3,13 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import { expect } from 'vitest'
+import { systemClock } from '../../processors/app/system-clock.ts'
 import { groupOf } from '../../processors/app/topics.ts'
 import { type Clock, epochMs } from '../../processors/app/units.ts'
 import type { Engine, NewRecord } from '../../processors/engine/ports.ts'
 import { openApplicationFile } from '../../processors/host/application-file.ts'
 import { PACKAGE_ROOT } from '../../processors/host/package-root.ts'
 import { decodeScores } from '../../processors/outputs/index.ts'
-import { systemClock } from '../../processors/app/system-clock.ts'
 import { silentLogger, silentMetrics } from '../../processors/runtime/telemetry.ts'
 import { type RunningApplication, runApplication } from '../../processors/topology.ts'
 
@@ -17,7 +17,7 @@ const FOLDER = join(PACKAGE_ROOT, 'examples', 'luma')
 const FRAME_BYTES = 5
 
 /** Time stands still for what is written (`processedAt`), and goes on for waits. */
-const frozen: Clock = { now: () => epochMs(1_790_000_000_000), sleep: systemClock.sleep }
+const frozen: Clock = { now: () => epochMs(1_790_000_000_000), sleep: systemClock.sleep, turn: systemClock.turn }
 
 export interface Outcome {
   /** Event id → the score record without its schema id, which each registry gives anew. */

@@ -127,5 +127,7 @@ export class SimProcess {
         signal?.addEventListener('abort', done, { once: true })
         this.#scheduler.after(duration, () => this.hear(done))
       }),
+    // Nothing else waits inside one step of the scheduler.
+    turn: () => Promise.resolve(),
   }
 }

@@ -18,6 +18,7 @@ describe('embedded engine', () => {
   const opened: EmbeddedEngine[] = []
   const clock: Clock = {
     now: () => epochMs(now),
+    turn: () => Promise.resolve(),
     sleep: (duration, signal) =>
       new Promise((resolve) => {
         sleepers.add({ until: now + duration, wake: resolve })

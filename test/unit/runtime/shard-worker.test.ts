@@ -31,6 +31,7 @@ it('leaves nothing behind when it is stopped during a take-over', async () => {
   } as unknown as FeatureStore
   const clock = {
     now: (): EpochMs => epochMs(0),
+    turn: () => Promise.resolve(),
     sleep: (_: Ms, signal?: AbortSignal) => {
       const wait = new Promise<void>((resolve) => signal?.addEventListener('abort', () => resolve(), { once: true }))
       waits.add(wait)

@@ -25,6 +25,7 @@ function newTenure() {
     store,
     clock: {
       now: (): EpochMs => epochMs(0),
+      turn: () => Promise.resolve(),
       sleep: (_: Ms, signal?: AbortSignal) =>
         new Promise<void>((resolve) =>
           signal?.aborted ? resolve() : signal?.addEventListener('abort', () => resolve(), { once: true }),

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { createModelPool, createScorer, type WorkerPool } from '../../../processors/scorer/index.ts'
-import { cpuMs, LIMIT_MS, longestTurn, longestTurnOfFive } from './longest-turn.ts'
+import { cpuMs, LIMIT_MS, longestTurn, longestTurnOfThree } from './longest-turn.ts'
 import { identityModel } from './proto-writer.ts'
 import { benchModel, featureSet, ManualClock, model, row } from './support.ts'
 
@@ -20,7 +20,7 @@ it('notices a turn that blocks', async () => {
 it('is not blocked while a model of 64 MiB loads', async () => {
   const big = identityModel({ padding: new Uint8Array(64 * 1_048_576) })
   let key = 0
-  const longest = await longestTurnOfFive(async () => {
+  const longest = await longestTurnOfThree(async () => {
     const name = `big-${key++}`
     await pool.load(name, big)
     await pool.unload(name)
@@ -39,7 +39,7 @@ it('is not blocked while 40,000 rows are scored by 100 trees', async () => {
       { key: `ECID:${i}` },
     ),
   )
-  const longest = await longestTurnOfFive(async () => {
+  const longest = await longestTurnOfThree(async () => {
     for (let i = 0; i < 10; i++) {
       const scores = await scorer.score(rows)
       expect(scores.every(([it]) => it?.fallback === 'none')).toBe(true)

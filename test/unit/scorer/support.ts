@@ -116,6 +116,9 @@ export class ManualClock implements Clock {
       this.#sleepers.push({ at: this.#now + duration, wake: resolve })
     })
   }
+  turn(): Promise<void> {
+    return Promise.resolve()
+  }
   advance(duration: number): void {
     this.#now += duration
     const due = this.#sleepers.filter((it) => it.at <= this.#now)
