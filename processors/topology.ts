@@ -135,11 +135,18 @@ export function topicSpecs(app: Application): TopicSpec[] {
     ),
     { topic: topics.scores, partitions, cleanup: 'compact+delete', retentionMs: ms(90 * DAY) },
     kept(topics.samples, outputs.samples.retention),
+    ...(Object.keys(app.labels).length > 0
+      ? [kept(topics.examples, Math.max(outputs.examples.retention, 2 * longestWindow(app)))]
+      : []),
     kept(topics.deadRaw, outputs.deadLetters.retention),
     kept(topics.deadXdm, outputs.deadLetters.retention),
     { topic: topics.snapshots, partitions, cleanup: 'compact+delete', retentionMs: ms(app.events.ttl * 2) },
   ]
 }
+
+/** Longest attribution window of the application's labels, milliseconds; 0 when outcomes aren't waited for. */
+const longestWindow = ({ labels }: Application): number =>
+  Math.max(0, ...Object.values(labels).map(({ window = 0 }) => window))
 
 /** What a plan runs on. */
 export interface RunPlanOptions {

@@ -435,6 +435,7 @@ function checkTopics(app: Application): Issue[] {
     { topic: names.events, path: ['events', 'topic'], what: 'events.topic' },
     { topic: names.scores, path: ['outputs', 'scores', 'topic'], what: 'outputs.scores' },
     { topic: names.samples, path: ['outputs', 'samples', 'topic'], what: 'outputs.samples' },
+    { topic: names.examples, path: ['outputs', 'examples', 'topic'], what: 'outputs.examples' },
     ...Object.keys(app.entities).map((name) => ({
       topic: names.entity(name),
       path: ['entities', name],

@@ -593,6 +593,15 @@ export const applicationSchema = z.strictObject({
         })
         .prefault({})
         .meta({ description: 'what the models saw, as Arrow batches' }),
+      examples: z
+        .strictObject({
+          topic: topic.default('training.examples').meta({ description: 'name of the topic' }),
+          retention: duration
+            .prefault('30d')
+            .meta({ description: 'how long examples are kept; at least twice the longest window of a label' }),
+        })
+        .prefault({})
+        .meta({ description: 'samples with their labels, for learners' }),
       deadLetters: z
         .strictObject({
           prefix: topic.default('dlq.').meta({ description: 'put before raw and xdm' }),

@@ -8,6 +8,8 @@ export interface TopicNames {
   readonly lookup: (name: string) => string
   readonly scores: string
   readonly samples: string
+  /** Samples with their labels. */
+  readonly examples: string
   readonly deadRaw: string
   readonly deadXdm: string
   readonly snapshots: string
@@ -25,6 +27,7 @@ export function topicNames(app: Application): TopicNames {
     lookup: (name) => named(app.lookups[name]?.topic ?? name),
     scores: named(app.outputs.scores.topic),
     samples: named(app.outputs.samples.topic),
+    examples: named(app.outputs.examples.topic),
     deadRaw: dead('raw'),
     deadXdm: dead('xdm'),
     snapshots: named('state.snapshots'),

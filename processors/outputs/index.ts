@@ -7,6 +7,21 @@ export {
   type RefusedRecord,
 } from './dead-letters.ts'
 export {
+  columnsOfSchema,
+  decodeExample,
+  type ExampleColumns,
+  type ExampleKind,
+  encodeExample,
+  exampleColumns,
+  exampleReader,
+  examplesSchema,
+  examplesSubject,
+  exampleVector,
+  type ReadExample,
+  type ServedScore,
+  type TrainingExample,
+} from './examples.ts'
+export {
   decodeSamples,
   encodeSamples,
   SampleBatch,

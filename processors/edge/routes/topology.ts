@@ -26,6 +26,7 @@ async function topologyOf({ plan, engine, service }: Edge): Promise<z.output<typ
     [topics.events, 'events'],
     [topics.scores, 'scores'],
     [topics.samples, 'samples'],
+    [topics.examples, 'examples'],
     [topics.deadRaw, 'dead letters'],
     [topics.deadXdm, 'dead letters'],
     [topics.snapshots, 'snapshots'],
