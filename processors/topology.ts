@@ -140,6 +140,7 @@ export function topicSpecs(app: Application): TopicSpec[] {
       : []),
     kept(topics.deadRaw, outputs.deadLetters.retention),
     kept(topics.deadXdm, outputs.deadLetters.retention),
+    { topic: topics.audit, partitions: 1, cleanup: 'delete', retentionMs: ms(400 * DAY) },
     { topic: topics.snapshots, partitions, cleanup: 'compact+delete', retentionMs: ms(app.events.ttl * 2) },
   ]
 }

@@ -429,6 +429,7 @@ function checkTopics(app: Application): Issue[] {
   const uses: { topic: string; path: Path; what: string }[] = [
     { topic: names.models, path: ['topicPrefix'], what: "rtml's own models" },
     { topic: names.control, path: ['topicPrefix'], what: "rtml's own control" },
+    { topic: names.audit, path: ['topicPrefix'], what: "rtml's own audit log" },
     { topic: names.snapshots, path: ['topicPrefix'], what: "rtml's own snapshots" },
     { topic: names.deadRaw, path: deadLetters, what: 'dead letters of raw' },
     { topic: names.deadXdm, path: deadLetters, what: 'dead letters of xdm' },

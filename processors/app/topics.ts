@@ -15,6 +15,8 @@ export interface TopicNames {
   readonly snapshots: string
   readonly models: string
   readonly control: string
+  /** Who changed what: one JSON object a change. */
+  readonly audit: string
 }
 
 export function topicNames(app: Application): TopicNames {
@@ -33,6 +35,7 @@ export function topicNames(app: Application): TopicNames {
     snapshots: named('state.snapshots'),
     models: named('models'),
     control: named('control'),
+    audit: named('audit'),
   }
 }
 

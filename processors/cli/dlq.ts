@@ -1,10 +1,12 @@
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { RtmlError } from '../app/errors.ts'
+import type { Application } from '../app/schema.ts'
 import { topicNames } from '../app/topics.ts'
 import { offset } from '../app/units.ts'
 import type { Engine, LogRecord, NewRecord } from '../engine/ports.ts'
 import { type DeadLetter, parseDeadLetter } from '../outputs/index.ts'
+import { auditedCommand, type CommandChange } from './audit.ts'
 import { BadUsage, CommandFailed, printJson, printLine, printTable } from './output.ts'
 import { type EngineOptions, examples, integerOption, parsePlace, withEngine, withOpenEngine } from './shared.ts'
 
@@ -113,7 +115,7 @@ export function deadLettersCommand(): Command {
             })
           if (options.dryRun)
             for (const record of repaired) printLine(`${record.topic} ${record.value?.toString('utf8') ?? ''}`)
-          else for (let at = 0; at < repaired.length; at += 500) await engine.log.append(repaired.slice(at, at + 500))
+          else await append(engine, app, repaired, places)
           const count = options.dryRun ? 0 : repaired.length
           if (options.json) printJson({ replayed: count })
           else printLine(`${count} replayed`)
@@ -121,6 +123,17 @@ export function deadLettersCommand(): Command {
       ),
   )
   return command
+}
+
+function append(engine: Engine, app: Application, records: readonly NewRecord[], places: readonly string[]) {
+  const change: CommandChange = {
+    action: 'dead-letters.replay',
+    subject: places.length === 1 ? places[0]! : `${records.length} dead letters`,
+    detail: { records: records.length },
+  }
+  return auditedCommand(engine, app, change, async () => {
+    for (let at = 0; at < records.length; at += 500) await engine.log.append(records.slice(at, at + 500))
+  })
 }
 
 type Topics = ReturnType<typeof topicNames>

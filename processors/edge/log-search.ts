@@ -53,3 +53,30 @@ async function recordsBetween(
   for await (const run of log.read(bounds, from, { until: to })) records.push(...run.records)
   return records
 }
+
+export interface Newest<T> {
+  /** Newest first, at most `limit`. */
+  readonly found: readonly { readonly value: T; readonly record: LogRecord }[]
+  readonly isComplete: boolean
+}
+
+/**
+ * The newest records for which `read` gives a value, walking back as `findNewest` does.
+ * @throws RtmlError LOG_DOWN
+ */
+export async function newestOf<T>(
+  log: Pick<Log, 'read'>,
+  bounds: PartitionBounds,
+  read: (record: LogRecord) => T | undefined,
+  limits: SearchLimits & { readonly limit: number },
+  clock: Clock,
+): Promise<Newest<T>> {
+  const found: { value: T; record: LogRecord }[] = []
+  const collect = (record: LogRecord): true | undefined => {
+    const value = read(record)
+    if (value !== undefined) found.push({ value, record })
+    return found.length >= limits.limit || undefined
+  }
+  const { found: isFull, isComplete } = await findNewest(log, bounds, collect, limits, clock)
+  return { found, isComplete: isComplete && isFull === undefined }
+}

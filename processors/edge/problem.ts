@@ -1,4 +1,5 @@
 /** Errors as answers: RFC 9457 problem details that say what to do and leak nothing. */
+import { RtmlError } from '../app/errors.ts'
 
 /** The closed list of problems. `type` is `urn:rtml:problem:<name>`, or the Experience Edge's own where a client knows it. */
 export const PROBLEMS = {
@@ -89,6 +90,9 @@ export function problemOf(error: unknown): Problem {
   const { statusCode, message } = error as { statusCode?: number; message?: string }
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
     return new Problem(BY_STATUS.get(statusCode) ?? 'bad-request', String(message ?? '').slice(0, 500))
+  }
+  if (error instanceof RtmlError && error.isTransient) {
+    return new Problem('unavailable', 'The log, the store or the registry does not answer.', { retryAfterS: 5 })
   }
   return new Problem('internal', 'Something went wrong here. The log has it under the request id.')
 }

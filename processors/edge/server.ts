@@ -23,6 +23,7 @@ import { Overloaded } from './coalesce.ts'
 import type { Edge } from './edge.ts'
 import type { Overview } from './overview.ts'
 import { Problem, problemOf } from './problem.ts'
+import { auditRoutes } from './routes/audit.ts'
 import { collectRoutes } from './routes/collect.ts'
 import { deadLetterRoutes } from './routes/dead-letters.ts'
 import { experienceEdgeRoutes } from './routes/experience-edge.ts'
@@ -118,6 +119,7 @@ export async function createServer(sources: ServerSources, options: ServerOption
   profileRoutes(context)
   topologyRoutes(context)
   deadLetterRoutes(context)
+  auditRoutes(context)
   server.get('/openapi.json', { config: { scope: 'public' }, schema: { hide: true } as object }, async () =>
     server.swagger(),
   )

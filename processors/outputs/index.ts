@@ -1,5 +1,13 @@
 /** The outputs' formats, for those who write them and for those who subscribe. */
 export {
+  AUDIT_ACTIONS,
+  type AuditAction,
+  type AuditEntry,
+  auditRecord,
+  isAuditAction,
+  parseAudit,
+} from './audit.ts'
+export {
   type DeadLetter,
   type DeadLetterRecord,
   deadLetter,

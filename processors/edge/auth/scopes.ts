@@ -7,6 +7,8 @@ export const SCOPES = {
   'profiles:read': 'read profiles, why a score is what it is, and exports',
   'topology:read': 'figures of topics and stages, the local page',
   'dead-letters:read': 'read dead letters, original bytes included',
+  'dead-letters:write': 'replay dead letters, repaired or as they were',
+  'audit:read': 'read who changed what',
   'metrics:read': 'Prometheus metrics',
 } as const
 

@@ -29,6 +29,7 @@ async function topologyOf({ plan, engine, service }: Edge): Promise<z.output<typ
     [topics.examples, 'examples'],
     [topics.deadRaw, 'dead letters'],
     [topics.deadXdm, 'dead letters'],
+    [topics.audit, 'audit'],
     [topics.snapshots, 'snapshots'],
   ])
   const bounds = new Map(
