@@ -9,7 +9,7 @@
 
 import { RtmlError } from './app/errors.ts'
 import type { Application } from './app/schema.ts'
-import { fusedSource, groupOf, type TopicNames, topicNames } from './app/topics.ts'
+import { fusedSource, groupOf, hasRules, type TopicNames, topicNames } from './app/topics.ts'
 import { type Clock, ms, type Random } from './app/units.ts'
 import type { Engine, LogRecord, TopicSpec } from './engine/ports.ts'
 import { createExpressions, type Expressions } from './expressions/index.ts'
@@ -137,6 +137,14 @@ export function topicSpecs(app: Application): TopicSpec[] {
     kept(topics.samples, outputs.samples.retention),
     ...(Object.keys(app.labels).length > 0
       ? [kept(topics.examples, Math.max(outputs.examples.retention, 2 * longestWindow(app)))]
+      : []),
+    ...(hasRules(app)
+      ? [
+          { topic: topics.segments, partitions, cleanup: 'compact' } as const,
+          { topic: topics.timers, partitions, cleanup: 'compact' } as const,
+          { topic: topics.rules, partitions: 1, cleanup: 'compact' } as const,
+          kept(topics.decisions, outputs.decisions.retention),
+        ]
       : []),
     kept(topics.deadRaw, outputs.deadLetters.retention),
     kept(topics.deadXdm, outputs.deadLetters.retention),

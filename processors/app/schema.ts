@@ -4,6 +4,7 @@
  */
 import { z } from 'zod'
 import { duration } from './duration.ts'
+import { decisionsSchema, segmentsSchema } from './schema-decisions.ts'
 import { labelSchema, learnerSchema } from './schema-learning.ts'
 
 const name = z
@@ -579,6 +580,10 @@ export const applicationSchema = z.strictObject({
     .record(name, learnerSchema)
     .default({})
     .meta({ description: 'models that learn from labels while the stream runs' }),
+  segments: segmentsSchema
+    .default({})
+    .meta({ description: 'groups of profiles, entered and left while events come and time passes' }),
+  decisions: decisionsSchema.default({}).meta({ description: 'what a visitor sees: scopes, rules and offers' }),
   outputs: z
     .strictObject({
       scores: z
@@ -602,6 +607,17 @@ export const applicationSchema = z.strictObject({
         })
         .prefault({})
         .meta({ description: 'samples with their labels, for learners' }),
+      segments: z
+        .strictObject({ topic: topic.default('profile.segments').meta({ description: 'name of the topic' }) })
+        .prefault({})
+        .meta({ description: 'one record whenever a profile enters or leaves a segment' }),
+      decisions: z
+        .strictObject({
+          topic: topic.default('decisions').meta({ description: 'name of the topic' }),
+          retention: duration.prefault('30d').meta({ description: 'how long answers can be judged' }),
+        })
+        .prefault({})
+        .meta({ description: 'what the edge answered, with the probability of each choice' }),
       deadLetters: z
         .strictObject({
           prefix: topic.default('dlq.').meta({ description: 'put before raw and xdm' }),

@@ -10,6 +10,14 @@ export interface TopicNames {
   readonly samples: string
   /** Samples with their labels. */
   readonly examples: string
+  /** Memberships, keyed by profile and segment. */
+  readonly segments: string
+  /** When profiles must be looked at again without an event. */
+  readonly timers: string
+  /** Segments and decisions that were changed while the application ran. */
+  readonly rules: string
+  /** What the edge answered. */
+  readonly decisions: string
   readonly deadRaw: string
   readonly deadXdm: string
   readonly snapshots: string
@@ -30,6 +38,10 @@ export function topicNames(app: Application): TopicNames {
     scores: named(app.outputs.scores.topic),
     samples: named(app.outputs.samples.topic),
     examples: named(app.outputs.examples.topic),
+    segments: named(app.outputs.segments.topic),
+    timers: named(`${app.name}.timers`),
+    rules: named('rules'),
+    decisions: named(app.outputs.decisions.topic),
     deadRaw: dead('raw'),
     deadXdm: dead('xdm'),
     snapshots: named('state.snapshots'),
@@ -44,6 +56,10 @@ export function fusedSource(app: Application): string | undefined {
   const [only, ...others] = Object.entries(app.sources)
   return only && others.length === 0 && only[1].keyedBy === 'identity' ? only[0] : undefined
 }
+
+/** Whether profiles are put into segments or given offers: only then do the topics of that exist, and states say more. */
+export const hasRules = (app: Pick<Application, 'segments' | 'decisions'>): boolean =>
+  Object.keys(app.segments).length > 0 || Object.keys(app.decisions).length > 0
 
 /** Consumer group of a stage, and the name of its shards. */
 export const groupOf = (app: Application, stage: string): string => `${app.topicPrefix}${app.name}.${stage}`
