@@ -25,6 +25,7 @@ import type { KeyedStage } from './runtime/repair/keyed-stage.ts'
 import { retry } from './runtime/retry.ts'
 import { Service } from './runtime/service.ts'
 import type { Stage } from './runtime/stage.ts'
+import { withControls } from './runtime/stages/control-records.ts'
 import { EntityReader } from './runtime/stages/entity-reader.ts'
 import { entityStage } from './runtime/stages/entity-stage.ts'
 import { type EventSource, HISTORY_HEADER, mappedSource, xdmSource } from './runtime/stages/event-source.ts'
@@ -149,6 +150,13 @@ export function topicSpecs(app: Application): TopicSpec[] {
     kept(topics.deadRaw, outputs.deadLetters.retention),
     kept(topics.deadXdm, outputs.deadLetters.retention),
     { topic: topics.audit, partitions: 1, cleanup: 'delete', retentionMs: ms(400 * DAY) },
+    {
+      topic: topics.control,
+      partitions: 1,
+      cleanup: 'compact+delete',
+      // As long as anything that an order speaks of can lie in the log.
+      retentionMs: ms(Math.max(400 * DAY, outputs.deadLetters.retention, outputs.samples.retention)),
+    },
     { topic: topics.snapshots, partitions, cleanup: 'compact+delete', retentionMs: ms(app.events.ttl * 2) },
   ]
 }
@@ -325,7 +333,7 @@ function keyedStages(plan: Plan, parts: StageParts): KeyedStage[] {
         app,
         topics,
         kernel,
-        events: xdmEvents,
+        events: withControls(xdmEvents),
         layouts: layouts.get(kernel.entity)!,
         metrics,
       })
@@ -336,7 +344,7 @@ function keyedStages(plan: Plan, parts: StageParts): KeyedStage[] {
       topics,
       topic: fused === undefined ? topics.events : topics.raw(fused),
       fused,
-      events: fused === undefined ? xdmEvents : mappedSource(plan.mappers.get(fused)!, metrics),
+      events: withControls(fused === undefined ? xdmEvents : mappedSource(plan.mappers.get(fused)!, metrics)),
       schema,
       schemaIds: parts.schemaIds,
       isHistory: parts.isHistory,

@@ -15,6 +15,16 @@ export {
   type RefusedRecord,
 } from './dead-letters.ts'
 export {
+  type Erased,
+  type EraseOrder,
+  erasedKey,
+  erasedRecord,
+  IDENTITIES_MAX,
+  parseErased,
+  parseEraseOrder,
+  subjectOf,
+} from './erasure.ts'
+export {
   columnsOfSchema,
   decodeExample,
   type ExampleColumns,

@@ -35,8 +35,8 @@ export class Snapshots {
   readonly #layouts: Layouts | undefined
   /** Layouts that the topic has from this tenure. */
   readonly #described = new Set<number>()
-  /** Changed since the last mark: the packed state, or undefined where only the key is known (from before the take-over). */
-  #dirty: Map<string, Buffer | undefined>
+  /** Changed since the last mark: the packed state, null where it is gone, undefined where only the key is known (from before the take-over). */
+  #dirty: Map<string, Buffer | null | undefined>
   #dirtyBytes = 0
   #lastRoundAt: number
 
@@ -57,11 +57,19 @@ export class Snapshots {
     this.#lastRoundAt = options.context.clock.now()
   }
 
-  applied(changed: ReadonlyMap<string, Buffer>): void {
+  applied(changed: ReadonlyMap<string, Buffer | null>): void {
     for (const [key, packed] of changed) {
-      this.#dirtyBytes += packed.length - (this.#dirty.get(key)?.length ?? 0)
+      this.#dirtyBytes += (packed?.length ?? 0) - (this.#dirty.get(key)?.length ?? 0)
       this.#dirty.set(key, packed)
     }
+  }
+
+  /** Tombstones of the states that a batch deleted, to go with its outputs. */
+  tombstones(changed: ReadonlyMap<string, Buffer | null>): NewRecord[] {
+    const records: NewRecord[] = []
+    for (const [key, packed] of changed)
+      if (packed === null) records.push(this.#record(stateKey(this.#shard, key), null))
+    return records
   }
 
   /**
@@ -72,7 +80,7 @@ export class Snapshots {
     const now = this.#context.clock.now()
     const isDue = now - this.#lastRoundAt >= this.#everyMs || this.#dirtyBytes >= this.#maxBytes
     if (!isDue || this.#dirty.size === 0) return undefined
-    const unknown = [...this.#dirty].flatMap(([key, packed]) => (packed ? [] : [key]))
+    const unknown = [...this.#dirty].flatMap(([key, packed]) => (packed === undefined ? [key] : []))
     for (let index = 0; index < unknown.length; index += CHUNK_KEYS) {
       const keys = unknown.slice(index, index + CHUNK_KEYS)
       const states = await this.#context.store.load(this.#shard, keys)

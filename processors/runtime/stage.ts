@@ -29,7 +29,7 @@ export interface Stage<Prepared = unknown, State = unknown, Work = unknown> {
    * Applies the batch in log order to `states`, which holds the decoded states of the keys (absent = new) and is
    * updated in place. Synchronous and pure.
    * @param mode `rebuild`: only the states matter, `outputs` will not be called
-   * @returns packed states of the keys that changed, and what `outputs` needs
+   * @returns packed states of the keys that changed (a key that lost its state is gone from `states` too), and what `outputs` needs
    */
   compute(prepared: Prepared, states: Map<string, State>, mode: ComputeMode): Computed<Work>
   /** Scores, decides and encodes. Called once a batch, and not at all for batches whose outputs are already published. */
@@ -41,6 +41,7 @@ export interface Stage<Prepared = unknown, State = unknown, Work = unknown> {
 export type ComputeMode = 'live' | 'rebuild'
 
 export interface Computed<Work> {
-  readonly changed: ReadonlyMap<string, Buffer>
+  /** null: the key has no state any more. */
+  readonly changed: ReadonlyMap<string, Buffer | null>
   readonly work: Work
 }

@@ -198,7 +198,7 @@ async function rebuild<Prepared, State, Work>(
   const expireMs = stage.stateExpireMs
   let position = from
   for await (const run of readRange(context.log, shard, from, to, signal)) {
-    const changed = new Map<string, Buffer>()
+    const changed = new Map<string, Buffer | null>()
     await leavingOutDefects(context, stage, run.records, (records) =>
       recompute(context, stage, shard, records, changed),
     )
@@ -228,7 +228,7 @@ async function recompute<Prepared, State, Work>(
   stage: Stage<Prepared, State, Work>,
   shard: Shard,
   records: readonly LogRecord[],
-  changed: Map<string, Buffer>,
+  changed: Map<string, Buffer | null>,
 ): Promise<void> {
   const prepared = await stage.prepare(records, 'rebuild')
   const keys = [...stage.keys(prepared)]
@@ -236,7 +236,8 @@ async function recompute<Prepared, State, Work>(
   await stage.layouts?.learn(stored)
   const states = new Map<string, State>()
   keys.forEach((key, index) => {
-    const packed = changed.get(key) ?? stored[index]
+    const own = changed.get(key)
+    const packed = own === undefined ? stored[index] : own
     if (packed) states.set(key, stage.decode(key, packed))
   })
   for (const [key, packed] of stage.compute(prepared, states, 'rebuild').changed) changed.set(key, packed)

@@ -43,7 +43,7 @@ export class Tenure<Prepared, State, Work> {
   readonly #stop = new AbortController()
   readonly #end = Promise.withResolvers<TenureEnd>()
   /** Batches computed and not yet applied, oldest first: their states are newer than the store's. */
-  readonly #inFlight: { batch: Batch; changed: ReadonlyMap<string, Buffer> }[] = []
+  readonly #inFlight: { batch: Batch; changed: ReadonlyMap<string, Buffer | null> }[] = []
   #applied: Promise<void> = Promise.resolve()
   /** Position after the last batch taken in. */
   #taken: Offset
@@ -238,7 +238,7 @@ export class Tenure<Prepared, State, Work> {
   async #compute(
     batch: Batch,
     isAlone: boolean,
-  ): Promise<{ changed: ReadonlyMap<string, Buffer>; outputs: Promise<NewRecord[]> }> {
+  ): Promise<{ changed: ReadonlyMap<string, Buffer | null>; outputs: Promise<NewRecord[]> }> {
     const { metrics } = this.#context
     const stage = this.#stage
     if (batch.records.length === 0) return { changed: new Map(), outputs: Promise.resolve([]) }
@@ -252,6 +252,7 @@ export class Tenure<Prepared, State, Work> {
       const { changed, work } = stage.compute(prepared, states, 'live')
       metrics.observe('rtml_stage_seconds', [stage.name, 'compute'], this.#context.hrtime() - started)
       this.#cache.put(states)
+      this.#cache.drop(without(states, changed))
       const outputs = this.#timed('outputs', () => this.#retry(() => stage.outputs(work)))
       return {
         changed,
@@ -300,7 +301,8 @@ export class Tenure<Prepared, State, Work> {
     const absent = missing.filter((key) => {
       const packed = this.#packedInFlight(key)
       if (packed) states.set(key, this.#stage.decode(key, packed))
-      return !packed
+      // Deleted in flight: the store may still have what is gone.
+      return packed === undefined
     })
     if (absent.length === 0) return states
     const packed = await this.#retry(async () => {
@@ -315,20 +317,20 @@ export class Tenure<Prepared, State, Work> {
     return states
   }
 
-  #packedInFlight(key: string): Buffer | undefined {
+  #packedInFlight(key: string): Buffer | null | undefined {
     for (let index = this.#inFlight.length - 1; index >= 0; index--) {
       const packed = this.#inFlight[index]?.changed.get(key)
-      if (packed) return packed
+      if (packed !== undefined) return packed
     }
     return undefined
   }
 
   async #apply(
-    entry: { batch: Batch; changed: ReadonlyMap<string, Buffer> },
+    entry: { batch: Batch; changed: ReadonlyMap<string, Buffer | null> },
     pending: Promise<NewRecord[]>,
   ): Promise<void> {
     const { batch, changed } = entry
-    const outputs = await pending
+    const outputs = withTombstones(await pending, this.#snapshots, changed)
     if (this.#stop.signal.aborted) return
     const published = await this.#timed('apply', () => this.#store(batch, changed, outputs))
     if (published === undefined) return
@@ -383,7 +385,7 @@ export class Tenure<Prepared, State, Work> {
   /** @returns whether outputs are already in the log; undefined when the tenure ended instead */
   async #store(
     batch: Batch,
-    changed: ReadonlyMap<string, Buffer>,
+    changed: ReadonlyMap<string, Buffer | null>,
     outputs: readonly NewRecord[],
   ): Promise<boolean | undefined> {
     const expireMs = this.#stage.stateExpireMs
@@ -441,6 +443,21 @@ export class Tenure<Prepared, State, Work> {
     const isFenced = error instanceof RtmlError && error.code === 'FENCED'
     this.finish(isFenced ? { kind: 'fenced' } : { kind: 'fatal', error })
   }
+}
+
+/** Keys that lost their state in a batch. */
+function* without(states: ReadonlyMap<string, unknown>, changed: ReadonlyMap<string, Buffer | null>) {
+  for (const [key, packed] of changed) if (packed === null && !states.has(key)) yield key
+}
+
+/** A deleted state must not come back from a snapshot, nor lie in one until the next round. */
+function withTombstones(
+  outputs: NewRecord[],
+  snapshots: Snapshots | undefined,
+  changed: ReadonlyMap<string, Buffer | null>,
+): NewRecord[] {
+  const tombstones = snapshots?.tombstones(changed) ?? []
+  return tombstones.length === 0 ? outputs : [...outputs, ...tombstones]
 }
 
 /** Cuts a run into batches of at most `size` records that together cover it without holes. */

@@ -144,7 +144,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'in-flight-overlay',
     about: 'states of batches that the store does not have yet are not looked up',
     hint: 36,
-    patches: [{ file: 'runtime/tenure.ts', find: 'if (packed) return packed', replace: '' }],
+    patches: [{ file: 'runtime/tenure.ts', find: 'if (packed !== undefined) return packed', replace: '' }],
   },
   {
     name: 'rebuild-behind',

@@ -8,7 +8,8 @@ import type { Stage } from '../stage.ts'
 /** Packed states by key, wherever they are kept. */
 export interface StateTable {
   load(keys: readonly string[]): Promise<(Buffer | undefined)[]>
-  save(changed: ReadonlyMap<string, Buffer>): Promise<void>
+  /** null: the key has no state any more. */
+  save(changed: ReadonlyMap<string, Buffer | null>): Promise<void>
 }
 
 export interface ReplayOptions {

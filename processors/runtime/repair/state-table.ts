@@ -28,7 +28,7 @@ export class StoredTable implements StateTable {
     return this.#store.load(this.#shard, keys)
   }
 
-  async save(states: ReadonlyMap<string, Buffer>): Promise<void> {
+  async save(states: ReadonlyMap<string, Buffer | null>): Promise<void> {
     if (states.size === 0) return
     const to = offset(this.#step + 1)
     const applied = await this.#store.apply(this.#shard, this.#epoch, {
@@ -88,8 +88,11 @@ export class SampleTable implements StateTable {
     return keys.map((key) => this.#states.get(key))
   }
 
-  async save(states: ReadonlyMap<string, Buffer>): Promise<void> {
-    for (const [key, packed] of states) if (this.#hashes.has(key)) this.#states.set(key, packed)
+  async save(states: ReadonlyMap<string, Buffer | null>): Promise<void> {
+    for (const [key, packed] of states) {
+      if (packed === null) this.#states.delete(key)
+      else if (this.#hashes.has(key)) this.#states.set(key, packed)
+    }
   }
 
   /** Drops the key of the largest hash. Linear, but called size · ln(keys / size) times only. */
@@ -160,8 +163,8 @@ export class TurnTable implements StateTable {
     return keys.map((key) => this.#states.get(key))
   }
 
-  async save(states: ReadonlyMap<string, Buffer>): Promise<void> {
-    for (const [key, packed] of states) if (this.#states.has(key)) this.#states.set(key, packed)
+  async save(states: ReadonlyMap<string, Buffer | null>): Promise<void> {
+    for (const [key, packed] of states) if (this.#states.has(key)) this.#states.set(key, packed ?? undefined)
   }
 
   #shorten(): void {

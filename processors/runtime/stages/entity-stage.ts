@@ -6,6 +6,7 @@ import { deadLetter } from '../../outputs/index.ts'
 import type { Layouts } from '../layouts.ts'
 import type { Stage } from '../stage.ts'
 import type { Metrics } from '../telemetry.ts'
+import { controlsIn } from './control-records.ts'
 import type { EventSource, Sourced } from './event-source.ts'
 import { noOutcomes, reportOutcomes } from './outcomes.ts'
 import { stateExpiry } from './state-expiry.ts'
@@ -29,12 +30,24 @@ export function entityStage(options: {
     stateExpireMs: stateExpiry(app, ttl),
     layouts,
     prepare: (records) => events.read(records),
-    keys: (input) => new Set(input.events.flatMap(({ record }) => (record.key ? [record.key.toString()] : []))),
+    keys: (input) => new Set(keysOf(input)),
     decode: (_key, packed) => kernel.decode(packed),
     compute(input, states) {
-      const touched = new Map<string, KeyState>()
+      const touched = new Map<string, KeyState | null>()
       const outcomes = noOutcomes()
-      for (const { event, record } of input.events) {
+      const controls = controlsIn(input)
+      let taken = 0
+      const takeControls = (upTo: number) => {
+        for (; taken < controls.length && controls[taken]!.before <= upTo; taken++) {
+          const { kind, key } = controls[taken]!
+          if (kind !== 'erase' || key === undefined) continue
+          states.delete(key)
+          touched.set(key, null)
+        }
+      }
+      for (let index = 0; index < input.events.length; index++) {
+        takeControls(index)
+        const { event, record } = input.events[index]!
         if (!record.key) continue
         const key = record.key.toString()
         let state = states.get(key)
@@ -48,12 +61,18 @@ export function entityStage(options: {
         outcomes[updated]++
         if (updated === 'applied') touched.set(key, state)
       }
+      takeControls(input.events.length)
       reportOutcomes(metrics, name, outcomes)
-      const changed = new Map<string, Buffer>()
-      for (const [key, state] of touched) changed.set(key, kernel.encode(state))
+      const changed = new Map<string, Buffer | null>()
+      for (const [key, state] of touched) changed.set(key, state && kernel.encode(state))
       return { changed, work: input.refused }
     },
     outputs: async (refused) => refused.map(({ record, rejection }) => deadLetter(record, rejection, topics.deadXdm)),
     poison: (record, message) => deadLetter(record, { code: 'POISON', path: '', message }, topics.deadXdm),
   }
+}
+
+function* keysOf(input: Sourced): Generator<string> {
+  for (const { record } of input.events) if (record.key) yield record.key.toString()
+  for (const { key } of controlsIn(input)) if (key !== undefined) yield key
 }

@@ -6,6 +6,7 @@ import type { Mapper, RawRecord } from '../../mapper/index.ts'
 import { unframe } from '../../outputs/index.ts'
 import type { XdmSchema } from '../../xdm/index.ts'
 import type { Metrics } from '../telemetry.ts'
+import type { Control } from './control-records.ts'
 
 /** An event with the record that carried it. */
 export interface SourcedEvent {
@@ -23,6 +24,8 @@ export interface Refused {
 export interface Sourced {
   readonly events: readonly SourcedEvent[]
   readonly refused: readonly Refused[]
+  /** Records that order something among the events: see control-records.ts. Absent: none. */
+  readonly controls?: readonly Control[]
 }
 
 /** How a stage's records become events. */

@@ -7,14 +7,24 @@ import { type Clock, type EpochMs, epochMs } from '../../app/units.ts'
 import type { LogRecord, NewRecord } from '../../engine/ports.ts'
 import { newVectors } from '../../features/index.ts'
 import type { FeatureSet, KeyState, Lookups, Vector } from '../../features/types.ts'
-import { deadLetter, encodeScores, frame, profileScores, SampleBatch, type SampleLayout } from '../../outputs/index.ts'
+import {
+  deadLetter,
+  encodeScores,
+  frame,
+  parseEraseOrder,
+  profileScores,
+  SampleBatch,
+  type SampleLayout,
+} from '../../outputs/index.ts'
 import type { Score, Scorer } from '../../scorer/types.ts'
 import type { XdmSchema } from '../../xdm/index.ts'
 import type { Layouts } from '../layouts.ts'
 import type { Computed, ComputeMode, Stage } from '../stage.ts'
 import type { Metrics } from '../telemetry.ts'
 import { traced } from '../trace.ts'
+import { type Control, controlsIn } from './control-records.ts'
 import type { EntityReader, EntityStates } from './entity-reader.ts'
+import { type Erasure, erasureRecords } from './erasures.ts'
 import { type EventSource, SOURCE_HEADER, type Sourced, type SourcedEvent } from './event-source.ts'
 import { noOutcomes, reportOutcomes } from './outcomes.ts'
 import { type ProfileState, packProfile, pseudonymFrom, unpackProfile } from './profile-state.ts'
@@ -41,6 +51,8 @@ export interface ProfileWork {
   readonly refused: readonly { record: LogRecord; rejection: Rejection }[]
   /** Raw records that couldn't be mapped, in a fused stage. */
   readonly unmapped: Sourced['refused']
+  /** Profiles that were forgotten, each with the number of rows before it. */
+  readonly erasures: readonly { readonly row: number; readonly erasure: Erasure }[]
 }
 
 export interface ProfileStageOptions {
@@ -89,13 +101,26 @@ export function profileStage(options: ProfileStageOptions): Stage<ProfileInput, 
     const rows: Row[] = []
     const refused: { record: LogRecord; rejection: Rejection }[] = []
     const history: SourcedEvent[] = []
-    const touched = new Map<string, ProfileState>()
+    const touched = new Map<string, ProfileState | null>()
+    const erasures: ProfileWork['erasures'][number][] = []
     const outcomes = noOutcomes()
     const vectors = mode === 'rebuild' ? [] : newVectors(featureSet, input.events.length)
     // One object for all events of the batch: the kernel reads it during the call only.
     const byEntity = new Map<string, KeyState>()
     const inputs = { event: NO_EVENT, states: byEntity, lookups: options.lookups, at: epochMs(0) }
-    for (const sourced of input.events) {
+    const controls = controlsIn(input)
+    let taken = 0
+    const takeControls = (upTo: number) => {
+      for (; taken < controls.length && controls[taken]!.before <= upTo; taken++) {
+        const erasure = erase(controls[taken]!, states)
+        if (erasure === undefined) continue
+        touched.set(erasure.key, null)
+        erasures.push({ row: rows.length, erasure })
+      }
+    }
+    for (let index = 0; index < input.events.length; index++) {
+      takeControls(index)
+      const sourced = input.events[index]!
       const { event, record } = sourced
       const wrongKey = options.fused === undefined ? undefined : keyProblem(event, record)
       if (wrongKey) {
@@ -133,10 +158,11 @@ export function profileStage(options: ProfileStageOptions): Stage<ProfileInput, 
       featureSet.vector(inputs, vector)
       rows.push({ sourced, vector, pseudonym: state.pseudonym })
     }
+    takeControls(input.events.length)
     reportOutcomes(options.metrics, name, outcomes)
-    const changed = new Map<string, Buffer>()
-    for (const [key, state] of touched) changed.set(key, packProfile(kernel, state))
-    return { changed, work: { rows, history, refused, unmapped: input.refused } }
+    const changed = new Map<string, Buffer | null>()
+    for (const [key, state] of touched) changed.set(key, state && packProfile(kernel, state))
+    return { changed, work: { rows, history, refused, unmapped: input.refused, erasures } }
   }
 
   return {
@@ -150,9 +176,10 @@ export function profileStage(options: ProfileStageOptions): Stage<ProfileInput, 
       const foreign = await options.entities.read(mode === 'live' ? sourced.events : [])
       return { ...sourced, foreign }
     },
-    keys({ events }) {
+    keys(input) {
       const keys = new Set<string>()
-      for (const { event } of events) keys.add(event.key)
+      for (const { event } of input.events) keys.add(event.key)
+      for (const { key } of controlsIn(input)) if (key !== undefined) keys.add(key)
       return keys
     },
     decode: (_key, packed) => unpackProfile(kernel, packed),
@@ -177,7 +204,14 @@ async function outputsOf(
   for (const { event, record } of work.history) outputs.push(...entityEvents(options, others, event, record))
   const processedAt = options.clock.now()
   const context = { processedAt, featureSetVersion: options.featureSet.version }
+  let forgotten = 0
+  const forget = (upTo: number) => {
+    for (; forgotten < work.erasures.length && work.erasures[forgotten]!.row <= upTo; forgotten++) {
+      outputs.push(...erasureRecords(options, work.erasures[forgotten]!.erasure, processedAt))
+    }
+  }
   work.rows.forEach(({ sourced: { event, record, source } }, index) => {
+    forget(index)
     // A fused record is keyed by the profile already: see `keyProblem`.
     const key = options.fused === undefined || !record.key ? Buffer.from(event.key) : record.key
     const headers = traced('profile', record.headers)
@@ -204,6 +238,7 @@ async function outputsOf(
       }
     }
   })
+  forget(work.rows.length)
   if (samples) outputs.push(...samplesOf(samples, topics.samples, work.rows, scores, processedAt))
   countScores(metrics, scores)
   for (const { record, rejection } of work.refused) {
@@ -236,6 +271,16 @@ function entityEvents(
       ...(headers ? { headers } : {}),
     })),
   )
+}
+
+/** Drops a profile's state when a control record says so. */
+function erase(control: Control, states: Map<string, ProfileState>): Erasure | undefined {
+  const { kind, key, data, record } = control
+  const order = kind === 'erase' ? parseEraseOrder(data) : undefined
+  if (order === undefined || key === undefined) return undefined
+  const pseudonym = states.get(key)?.pseudonym
+  states.delete(key)
+  return { key, order, pseudonym, place: `${record.topic}[${record.partition}]@${record.offset}` }
 }
 
 function sampleLayout({ app, featureSet, scoreOutputs }: ProfileStageOptions): SampleLayout {
