@@ -16,6 +16,8 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   features: ['app', 'expressions'],
   // The scorer reads vectors: the types of features, not their code.
   scorer: ['app', 'expressions', 'onnx', 'features/types.ts'],
+  // The gallery adds up records of models; whoever reads and writes them stands in runtime.
+  gallery: ['app'],
   // Learners are mathematics over vectors: no clock, no randomness, no I/O of their own.
   learner: ['app', 'expressions', 'onnx', 'features/types.ts'],
   // Outputs are formats: they know the application, and the types of what they write.
@@ -29,6 +31,7 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'engine/ports.ts',
     'expressions',
     'features',
+    'gallery',
     'learner',
     'mapper',
     'onnx',

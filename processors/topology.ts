@@ -157,6 +157,8 @@ export function topicSpecs(app: Application): TopicSpec[] {
       // As long as anything that an order speaks of can lie in the log.
       retentionMs: ms(Math.max(400 * DAY, outputs.deadLetters.retention, outputs.samples.retention)),
     },
+    // One partition: whoever changes what serves must agree on an order. Each key is written once, so history stays.
+    { topic: topics.models, partitions: 1, cleanup: 'compact' },
     { topic: topics.snapshots, partitions, cleanup: 'compact+delete', retentionMs: ms(app.events.ttl * 2) },
   ]
 }

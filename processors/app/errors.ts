@@ -8,6 +8,8 @@ export const CODES = {
   CONFIG: { severity: 'fatal', about: 'the application file is not valid' },
   MODEL_INPUT: { severity: 'fatal', about: 'a model wants an input that the feature set does not give' },
   MODEL_LOAD: { severity: 'fatal', about: 'an ONNX file cannot be loaded' },
+  MODEL_ROUTING: { severity: 'fatal', about: 'a model cannot get the role that is asked for' },
+  MODEL_CONFLICT: { severity: 'fatal', about: 'somebody else has changed the routing of the service meanwhile' },
   TOPIC_SETTING: { severity: 'fatal', about: 'an existing topic has settings that the application cannot work with' },
   // raw records
   DECODE: { severity: 'reject', about: 'the bytes are not what the source format says' },

@@ -445,8 +445,24 @@ const model = z.strictObject({
     .optional()
     .meta({ description: 'attributions in scores' }),
   maxBatchRows: z.int().min(1).max(4_096).default(512).meta({ description: 'rows of one run of the model' }),
+  deploy: z
+    .enum(['hub', 'edge', 'both'])
+    .default('both')
+    .meta({ description: 'who scores with it: the stream (hub), HTTP (edge), or both; others do not load it' }),
 })
 export type ModelDefinition = z.output<typeof model>
+
+/** How a model that comes while the application runs is fed and read: a model's definition without its file and its role. */
+export const modelManifestSchema = model.omit({
+  file: true,
+  uri: true,
+  sha256: true,
+  version: true,
+  role: true,
+  service: true,
+  share: true,
+})
+export type ModelManifest = z.input<typeof modelManifestSchema>
 
 export const applicationSchema = z.strictObject({
   rtml: z.literal(1).meta({ description: 'version of this file format' }),
