@@ -15,6 +15,7 @@ import type { Engine, LogRecord, TopicSpec } from './engine/ports.ts'
 import { createExpressions, type Expressions } from './expressions/index.ts'
 import { createFeatureSet, sideFeatures } from './features/index.ts'
 import type { FeatureSet, Lookups } from './features/types.ts'
+import { type CompiledLabel, compileLabels } from './learner/labels/definition.ts'
 import { createMapper, loadMapping, type Mapper, type ReadFile } from './mapper/index.ts'
 import { SCORES_SCHEMA, scoresSubject } from './outputs/index.ts'
 import type { ShardContext, ShardOptions } from './runtime/context.ts'
@@ -57,6 +58,7 @@ export interface Plan {
   /** How the records of a source are encoded. */
   readonly formats: ReadonlyMap<string, string>
   readonly models: readonly ScorerModel[]
+  readonly labels: readonly CompiledLabel[]
 }
 
 export interface PlanOptions {
@@ -110,7 +112,8 @@ export async function planApplication(options: PlanOptions): Promise<Plan> {
       }),
     )
   }
-  return { app, topics: topicNames(app), schema, expressions, featureSet, mappers, formats, models }
+  const labels = compileLabels(app.labels, (text) => expressions.compile(text))
+  return { app, topics: topicNames(app), schema, expressions, featureSet, mappers, formats, models, labels }
 }
 
 /** Topics that an application reads and writes. */
@@ -355,6 +358,7 @@ function keyedStages(plan: Plan, parts: StageParts): KeyedStage[] {
       scoreOutputs: plan.models.flatMap((model) =>
         Object.keys(model.outputs).map((output) => ({ model: model.name, output })),
       ),
+      labels: plan.labels,
       entities: parts.entities,
       layouts: layouts.get('profile')!,
       lookups: parts.lookups,

@@ -40,7 +40,7 @@ export function checkReferences(app: Application, declared: Declared = declaredB
     ...Object.entries(app.features).flatMap(([name, feature]) => checkFeature(name, feature, declared)),
     ...Object.entries(app.models).flatMap(([name, model]) => checkModel(name, model, declared)),
     ...(declared.incomplete.has('models') ? [] : checkServices(app)),
-    ...Object.entries(app.labels).flatMap(([name, label]) => checkLabel(name, label)),
+    ...Object.entries(app.labels).flatMap(([name, label]) => checkLabel(name, label, app)),
     ...Object.entries(app.learners).flatMap(([name, learner]) => checkLearner(name, learner, app, declared)),
     ...checkTopics(app),
     ...checkTests(app, declared),
@@ -348,7 +348,7 @@ function checkServices({ models }: Application): Issue[] {
   return issues
 }
 
-function checkLabel(name: string, label: LabelDefinition): Issue[] {
+function checkLabel(name: string, label: LabelDefinition, { outputs: { samples } }: Application): Issue[] {
   const path: Path = ['labels', name]
   const issues: Issue[] = []
   const only = (key: keyof LabelDefinition, message: string) =>
@@ -368,6 +368,17 @@ function checkLabel(name: string, label: LabelDefinition): Issue[] {
     if (label.type !== 'binary' && label.value === undefined && label.combine !== 'count') {
       issues.push({ path, message: `type ${label.type} wants a "value" of the outcome, or combine: count.` })
     }
+    const waited = ms((label.window ?? 0) + label.lateness)
+    if (samples.retention < waited) {
+      const kept = `outputs.samples.retention is ${formatDuration(samples.retention)}`
+      issues.push({
+        path: [...path, 'window'],
+        message: `window + lateness is ${formatDuration(waited)}, but ${kept}: samples would be gone before their outcome. Keep them for longer.`,
+      })
+    }
+  }
+  if (!samples.enabled) {
+    issues.push({ path, message: 'labels are joined to samples, and outputs.samples.enabled is false.' })
   }
   if ((label.type === 'classes') !== (label.classes !== undefined)) {
     const message =

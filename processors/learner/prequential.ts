@@ -7,10 +7,11 @@ import type { Application } from '../app/schema.ts'
 import type { LabelDefinition } from '../app/schema-learning.ts'
 import type { Expression } from '../expressions/types.ts'
 import type { FeatureSet, Vector } from '../features/types.ts'
-import { type LearnerColumns, labelValue, learnerColumns, taskOf } from './columns.ts'
+import { type LearnerColumns, learnerColumns, taskOf } from './columns.ts'
 import { createLearner } from './create.ts'
 import { Slices } from './evaluation/slices.ts'
 import { type Forecast, Trial, type TrialReport } from './evaluation/trial.ts'
+import { type CompiledLabel, compileLabel, newMark } from './labels/definition.ts'
 import { unitHash } from './labels/hash.ts'
 import { type JoinCounts, type Joined, LabelJoiner } from './labels/joiner.ts'
 import { fakeNegativeWeight } from './labels/weights.ts'
@@ -129,10 +130,8 @@ class LabelTrack {
   readonly #label: LabelDefinition
   readonly #contestants: readonly Contestant[]
   readonly #rated: readonly Rated[]
-  readonly #where: Expression | undefined
-  readonly #value: Expression | undefined
-  readonly #outcome: Expression | undefined
-  readonly #match: Expression | undefined
+  readonly #compiled: CompiledLabel
+  readonly #mark = newMark()
   readonly #joiner: LabelJoiner<Scored> | undefined
   /** Samples whose own label isn't known yet: a ring of `delay`. */
   readonly #waiting: { readonly id: string; readonly scored: Scored; readonly y: number }[] = []
@@ -144,21 +143,9 @@ class LabelTrack {
     this.name = name
     this.#label = label
     this.#delay = delay
-    const compiled = (source: string | undefined) => (source === undefined ? undefined : compile(source))
-    this.#where = compiled(label.where)
-    this.#value = compiled(label.value)
-    this.#outcome = compiled(label.outcome)
-    this.#match = compiled(label.match)
-    if (label.outcome !== undefined) {
-      this.#joiner = new LabelJoiner({
-        windowMs: label.window!,
-        latenessMs: label.lateness,
-        policy: label.policy,
-        combine: label.combine,
-        negatives: label.negatives,
-        none: label.type === 'classes' ? Number.NaN : 0,
-      })
-    }
+    this.#compiled = compileLabel(name, label, compile)
+    const { rules } = this.#compiled
+    if (rules) this.#joiner = new LabelJoiner(rules)
     const task = taskOf(label)
     this.#rated = models
       .filter((it) => it.label === name)
@@ -184,13 +171,12 @@ class LabelTrack {
   }
 
   event(event: XdmEvent, seen: Seen): void {
-    const isSample = this.#where === undefined || this.#where.test(event.xdm)
-    if (this.#joiner) this.#join(this.#joiner, event, seen, isSample)
-    else if (isSample) this.#own(event, seen)
+    this.#compiled.read(event, this.#mark)
+    if (this.#joiner) this.#join(this.#joiner, event, seen)
+    else if (this.#mark.isSample) this.#own(event, seen, this.#mark.value)
   }
 
-  #own(event: XdmEvent, seen: Seen): void {
-    const y = labelValue(this.#label, evaluated(this.#value, event))
+  #own(event: XdmEvent, seen: Seen, y: number): void {
     if (Number.isNaN(y)) return
     this.#waiting.push({ id: event.id, scored: this.#predict(seen), y })
     if (this.#waiting.length > this.#delay) this.#settleFirst()
@@ -204,17 +190,12 @@ class LabelTrack {
     else if (unitHash(id, 1) < negatives) this.#learn(scored, y, 1 / negatives)
   }
 
-  #join(joiner: LabelJoiner<Scored>, event: XdmEvent, seen: Seen, isSample: boolean): void {
+  #join(joiner: LabelJoiner<Scored>, event: XdmEvent, seen: Seen): void {
     const { id, ts, key: profile } = event
+    const { isSample, value, match } = this.#mark
     if (ts > this.#lastTs) this.#lastTs = ts
     this.#handle(joiner.advance(this.#lastTs))
-    const isOutcome = this.#outcome!.test(event.xdm)
-    if (!isOutcome && !isSample) return
-    const match = this.#match ? JSON.stringify(evaluated(this.#match, event) ?? null) : ''
-    if (isOutcome) {
-      const value = this.#value ? labelValue(this.#label, evaluated(this.#value, event)) : 1
-      if (!Number.isNaN(value)) this.#handle(joiner.outcome({ id, profile, ts, match, value }))
-    }
+    if (!Number.isNaN(value)) this.#handle(joiner.outcome({ id, profile, ts, match, value }))
     if (isSample) this.#handle(joiner.sample({ id, profile, ts, match, payload: this.#predict(seen) }))
   }
 
@@ -282,14 +263,5 @@ class LabelTrack {
 
   leaks(): (Leak & { readonly learner: string })[] {
     return this.#contestants.flatMap(({ name, leakage }) => leakage.leaks().map((leak) => ({ learner: name, ...leak })))
-  }
-}
-
-/** An expression that fails gives no label: one odd event must not stop the run. */
-function evaluated(expression: Expression | undefined, { xdm }: XdmEvent): unknown {
-  try {
-    return expression?.evaluate(xdm)
-  } catch {
-    return null
   }
 }

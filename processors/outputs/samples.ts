@@ -1,4 +1,5 @@
 import {
+  Bool,
   Field,
   Float32,
   Float64,
@@ -22,6 +23,16 @@ export interface SampleLayout {
   readonly featureSetVersion: string
   readonly columns: readonly Column[]
   readonly scores: readonly { readonly model: string; readonly output: string }[]
+  /** Labels of the application; absent: none. */
+  readonly labels?: readonly { readonly name: string; readonly hasMatch: boolean }[]
+}
+
+/** What the event is to a label: see `docs/labels-and-examples.md`. */
+export interface SampleLabel {
+  readonly isSample: boolean
+  /** NaN: none. */
+  readonly value: number
+  readonly match: string
 }
 
 /** What the models saw of one event, and what they said. */
@@ -36,6 +47,8 @@ export interface SampleRow {
   readonly position: Offset
   readonly vector: Vector
   readonly scores: readonly Score[]
+  /** In the order of the layout's labels. */
+  readonly labels?: readonly SampleLabel[]
 }
 
 const FORMAT = '1'
@@ -48,6 +61,13 @@ const FULL_BYTES = 786_432
 function scoreColumn({ model, output }: { model: string; output: string }): string {
   return output === 'score' ? `score.${model}` : `score.${model}.${output}`
 }
+
+/** Columns of a label: whether the event is a sample, what it gives as an outcome (or its own label), and what must match. */
+export const labelColumns = (name: string) => ({
+  sample: `label.${name}.sample`,
+  value: `label.${name}.value`,
+  match: `label.${name}.match`,
+})
 
 /**
  * Rows in column-major typed arrays that are allocated once and used again, batch after batch: adding a row writes
@@ -69,6 +89,7 @@ export class SampleBatch {
   private readonly texts: readonly TextColumn[]
   private readonly models: readonly ModelColumns[]
   private readonly outputs: readonly OutputColumn[]
+  private readonly labels: readonly LabelColumns[]
 
   /** @param capacity rows, the bound of one record */
   constructor(layout: SampleLayout, capacity: number) {
@@ -86,6 +107,7 @@ export class SampleBatch {
     const names = [...new Set(layout.scores.map(({ model }) => model))]
     this.models = names.map((model) => new ModelColumns(model, capacity))
     this.outputs = layout.scores.map(({ model, output }) => new OutputColumn(model, output, capacity))
+    this.labels = (layout.labels ?? []).map(({ hasMatch }, index) => new LabelColumns(index, hasMatch, capacity))
     const instant = new Timestamp(TimeUnit.MILLISECOND, 'UTC')
     this.fields = [
       new Field('event_id', new Utf8(), false),
@@ -100,6 +122,14 @@ export class SampleBatch {
       ...names.flatMap((model) =>
         ['version', 'role', 'fallback'].map((column) => new Field(`${column}.${model}`, new Utf8(), true)),
       ),
+      ...(layout.labels ?? []).flatMap(({ name, hasMatch }) => {
+        const { sample, value, match } = labelColumns(name)
+        return [
+          new Field(sample, new Bool(), false),
+          new Field(value, new Float64(), true),
+          ...(hasMatch ? [new Field(match, new Utf8(), true)] : []),
+        ]
+      }),
     ]
   }
 
@@ -116,10 +146,17 @@ export class SampleBatch {
   get sizeBytes(): number {
     const rows = this.count
     let size =
-      rows * (48 + 4 * this.floats.length + 4 * this.texts.length + 8 * this.outputs.length + 12 * this.models.length)
+      rows *
+      (48 +
+        4 * this.floats.length +
+        4 * this.texts.length +
+        8 * this.outputs.length +
+        12 * this.models.length +
+        13 * this.labels.length)
     size += this.eventIds.used(rows)
     for (const column of this.texts) size += column.used(rows)
     for (const column of this.models) size += column.used(rows)
+    for (const column of this.labels) size += column.used(rows)
     return size
   }
 
@@ -142,6 +179,7 @@ export class SampleBatch {
     for (let column = 0; column < this.texts.length; column++) this.texts[column]!.set(at, strings[column]!)
     for (const column of this.outputs) column.set(at, row.scores)
     for (const column of this.models) column.set(at, row.scores)
+    for (const column of this.labels) column.set(at, row.labels)
   }
 
   /** One Arrow IPC stream: schema, one record batch, end. The bytes are a copy; the batch may be cleared and used again. */
@@ -158,6 +196,7 @@ export class SampleBatch {
       ...this.texts.map((column) => column.bytes(rows)),
       ...this.outputs.map((column) => column.bytes(rows)),
       ...this.models.flatMap((column) => column.bytes(rows)),
+      ...this.labels.flatMap((column) => column.bytes(rows)),
     ]
     return arrowStream(this.schema(), rows, columns)
   }
@@ -229,9 +268,13 @@ class Validity {
   /** Bits after the last row are zero, so that equal rows give equal bytes. */
   of(rows: number): { readonly nullCount: number; readonly bitmap: Uint8Array } {
     if (rows === 0 || this.nulls === 0) return { nullCount: 0, bitmap: NO_BYTES }
+    return { nullCount: this.nulls, bitmap: this.all(rows) }
+  }
+  /** The bitmap also where all rows have a value. */
+  all(rows: number): Uint8Array {
     const bitmap = this.bits.subarray(0, Math.ceil(rows / 8))
     if ((rows & 7) !== 0) bitmap[bitmap.length - 1]! &= (1 << (rows & 7)) - 1
-    return { nullCount: this.nulls, bitmap }
+    return bitmap
   }
 }
 
@@ -372,6 +415,45 @@ class ModelColumns {
   /** Versions of the rows since the batch was cleared, sorted. */
   versions(): string[] {
     return [...this.seen].sort()
+  }
+}
+
+class LabelColumns {
+  private readonly index: number
+  private readonly samples: Validity
+  private readonly values: Float64Array
+  private readonly valid: Validity
+  private readonly match: TextColumn | undefined
+  private readonly matched: Validity
+  constructor(index: number, hasMatch: boolean, capacity: number) {
+    this.index = index
+    this.samples = new Validity(capacity)
+    this.values = new Float64Array(capacity)
+    this.valid = new Validity(capacity)
+    this.match = hasMatch ? new TextColumn(capacity) : undefined
+    this.matched = new Validity(capacity)
+  }
+  set(at: number, labels: readonly SampleLabel[] | undefined): void {
+    const label = labels?.[this.index]
+    const value = label === undefined ? Number.NaN : label.value
+    const hasValue = !Number.isNaN(value)
+    this.samples.set(at, label?.isSample === true)
+    this.values[at] = hasValue ? value : 0
+    this.valid.set(at, hasValue)
+    const match = label === undefined ? '' : label.match
+    this.match?.set(at, match)
+    this.matched.set(at, match !== '')
+  }
+  bytes(rows: number): ColumnBytes[] {
+    const { nullCount, bitmap } = this.valid.of(rows)
+    return [
+      withoutNulls(this.samples.all(rows)),
+      { nullCount, buffers: [bitmap, new Uint8Array(this.values.buffer, 0, 8 * rows)] },
+      ...(this.match ? [this.match.bytes(rows, this.matched.of(rows))] : []),
+    ]
+  }
+  used(rows: number): number {
+    return this.match ? this.match.used(rows) + 4 * rows : 0
   }
 }
 

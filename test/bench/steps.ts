@@ -65,6 +65,7 @@ const stage = profileStage({
   featureSet,
   scorer: { score: (rows) => timed('outputs: score', () => models.score(rows)) },
   scoreOutputs: [{ model: 'trees', output: 'score' }],
+  labels: plan.labels,
   entities: new EntityReader({
     app,
     topics,

@@ -7,6 +7,7 @@ import { type Clock, type EpochMs, epochMs } from '../../app/units.ts'
 import type { LogRecord, NewRecord } from '../../engine/ports.ts'
 import { newVectors } from '../../features/index.ts'
 import type { FeatureSet, KeyState, Lookups, Vector } from '../../features/types.ts'
+import { type CompiledLabel, newMark } from '../../learner/labels/definition.ts'
 import {
   deadLetter,
   encodeScores,
@@ -70,6 +71,8 @@ export interface ProfileStageOptions {
   readonly isHistory?: (record: LogRecord) => boolean
   readonly scorer: Scorer | undefined
   readonly scoreOutputs: SampleLayout['scores']
+  /** What each event is to them goes with its sample. */
+  readonly labels: readonly CompiledLabel[]
   readonly entities: EntityReader
   /** Of profile states. */
   readonly layouts: Layouts
@@ -239,7 +242,7 @@ async function outputsOf(
     }
   })
   forget(work.rows.length)
-  if (samples) outputs.push(...samplesOf(samples, topics.samples, work.rows, scores, processedAt))
+  if (samples) outputs.push(...samplesOf(samples, options, work.rows, scores, processedAt))
   countScores(metrics, scores)
   for (const { record, rejection } of work.refused) {
     metrics.count('rtml_rejected_total', ['profile', rejection.code])
@@ -283,8 +286,8 @@ function erase(control: Control, states: Map<string, ProfileState>): Erasure | u
   return { key, order, pseudonym, place: `${record.topic}[${record.partition}]@${record.offset}` }
 }
 
-function sampleLayout({ app, featureSet, scoreOutputs }: ProfileStageOptions): SampleLayout {
-  return { app: app.name, featureSetVersion: featureSet.version, columns: featureSet.columns, scores: scoreOutputs }
+function sampleLayout({ app, featureSet, scoreOutputs: scores, labels }: ProfileStageOptions): SampleLayout {
+  return { app: app.name, featureSetVersion: featureSet.version, columns: featureSet.columns, scores, labels }
 }
 
 /** Rows of one record of samples at most. */
@@ -293,12 +296,14 @@ const SAMPLE_ROWS = 1_024
 /** The rows as records of `samples`: one, or more where a record would grow too large. The batch's columns are used again. */
 function samplesOf(
   batch: SampleBatch,
-  topic: string,
+  { topics: { samples: topic }, labels }: ProfileStageOptions,
   rows: readonly Row[],
   scores: readonly Score[][],
   processedAt: EpochMs,
 ): NewRecord[] {
   const records: NewRecord[] = []
+  // Written again for each row: the batch copies what it takes.
+  const marks = labels.map(newMark)
   const flush = () => {
     const partition = rows[0]?.sourced.record.partition
     records.push({ topic, key: Buffer.from(`${partition}`), value: batch.encode() })
@@ -306,6 +311,7 @@ function samplesOf(
   }
   rows.forEach(({ sourced: { event, record }, vector, pseudonym }, index) => {
     if (batch.isFull) flush()
+    for (let index = 0; index < labels.length; index++) labels[index]!.read(event, marks[index]!)
     batch.add({
       eventId: event.id,
       pseudonym,
@@ -315,6 +321,7 @@ function samplesOf(
       position: record.offset,
       vector,
       scores: scores[index] ?? [],
+      labels: marks,
     })
   })
   if (batch.rows > 0) flush()

@@ -67,6 +67,43 @@ describe('a batch of samples', () => {
     }
   })
 
+  it('says what each event is to a label: a sample, an outcome, what must match', () => {
+    const labels = [
+      { name: 'purchase', hasMatch: true },
+      { name: 'spend', hasMatch: false },
+    ]
+    const batch = new SampleBatch({ ...LAYOUT, labels }, 20)
+    const marks = (index: number) => [
+      {
+        isSample: index % 3 === 0,
+        value: index % 2 === 0 ? Number.NaN : 1,
+        match: index % 5 === 0 ? '' : `"s${index}"`,
+      },
+      { isSample: true, value: index / 4, match: '' },
+    ]
+    const check = (rows: number) => {
+      const { table } = decodeSamples(encodeSamples(batch))
+      const columns = Object.fromEntries(
+        table.schema.fields
+          .filter(({ name }) => name.startsWith('label.'))
+          .map(({ name }) => [name, [...table.getChild(name)!]]),
+      )
+      const each = (value: (index: number) => unknown) => Array.from({ length: rows }, (_, index) => value(index))
+      expect(columns).toEqual({
+        'label.purchase.sample': each((i) => i % 3 === 0),
+        'label.purchase.value': each((i) => (i % 2 === 0 ? null : 1)),
+        'label.purchase.match': each((i) => (i % 5 === 0 ? null : `"s${i}"`)),
+        'label.spend.sample': each(() => true),
+        'label.spend.value': each((i) => i / 4),
+      })
+    }
+    for (const [index, row] of ROWS.slice(0, 19).entries()) batch.add({ ...row, labels: marks(index) })
+    check(19)
+    batch.clear()
+    for (const [index, row] of ROWS.slice(0, 3).entries()) batch.add({ ...row, labels: marks(index) })
+    check(3)
+  })
+
   it('has a bound in rows and in bytes', () => {
     const batch = batchOf(ROWS.slice(0, 2))
     expect(batch.isFull).toBe(true)
