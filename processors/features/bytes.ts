@@ -189,8 +189,14 @@ export class ByteReader {
 
   /** @throws when bytes are left over */
   finish(): void {
-    if (this.#at !== this.#end) throw corrupt(`${this.#end - this.#at} bytes too many`)
+    const at = this.leave()
+    if (at !== this.#end) throw corrupt(`${this.#end - at} bytes too many`)
+  }
+
+  /** Ends the reading. @returns how many bytes were read */
+  leave(): number {
     this.#texts.length = 0
+    return this.#at
   }
 
   byte(): number {

@@ -1,25 +1,41 @@
 import type { Application } from '../app/schema.ts'
 import { canonicalHash } from './canonical.ts'
 import type { Compiler, Evaluator } from './evaluator.ts'
+import { Hidden } from './hidden.ts'
 import { Kernel } from './kernel.ts'
 import { type CompiledFeature, type EntityPlan, Plan } from './plan.ts'
 import type { State } from './state.ts'
 import { NEVER, type Row } from './track-view.ts'
-import type { Column, EntityKernel, FeatureAge, FeatureSet, KeyState, Lookups, Vector, VectorInputs } from './types.ts'
+import type {
+  Column,
+  EntityKernel,
+  FeatureAge,
+  FeatureSet,
+  HiddenDefinition,
+  HiddenFeatures,
+  KeyState,
+  Lookups,
+  Vector,
+  VectorInputs,
+} from './types.ts'
 
 /**
  * Compiles the features of an application. Stream, HTTP edge and training use the same compiled set on the same bytes.
  * A set is for one thread. It keeps what it evaluated over the last event, so an event must not be changed once it was given.
  * @param expressions compiles filters, values and keys; make it with `replayable: true`, or a replay gives other values
+ * @param hidden features of conditions, beside those of the application file; not part of the version, because no model sees them
  * @throws RtmlError CONFIG naming `features.<name>.<key>` or `entities.<name>.<key>`
  */
 export function createFeatureSet(
   app: Pick<Application, 'features' | 'entities' | 'events'>,
   expressions: Compiler,
+  hidden: readonly HiddenDefinition[] = [],
 ): FeatureSet {
   const plan = new Plan(app, expressions)
   const features = Object.entries(app.features).map(([name, definition]) => plan.compile(name, definition))
-  return new CompiledFeatureSet(versionOf(app), plan, features)
+  const columns = plan.beginVector()
+  const behind = hidden.map(({ definition }, place) => plan.compile(`condition ${place}`, definition))
+  return new CompiledFeatureSet(versionOf(app), plan, columns, features, hidden, behind)
 }
 
 class CompiledFeatureSet implements FeatureSet {
@@ -28,22 +44,30 @@ class CompiledFeatureSet implements FeatureSet {
   readonly floatCount: number
   readonly stringCount: number
   readonly entities: ReadonlyMap<string, EntityKernel>
+  readonly hidden: HiddenFeatures | undefined
   readonly #kernels: readonly Kernel[]
   readonly #empty: readonly State[]
   readonly #features: readonly CompiledFeature[]
   readonly #byName = new Map<string, Column[]>()
   readonly #row: Row
 
-  constructor(version: string, plan: Plan, features: readonly CompiledFeature[]) {
+  constructor(
+    version: string,
+    plan: Plan,
+    { columns, floatCount, stringCount }: Pick<Plan, 'columns' | 'floatCount' | 'stringCount'>,
+    features: readonly CompiledFeature[],
+    hidden: readonly HiddenDefinition[],
+    behind: readonly CompiledFeature[],
+  ) {
     this.version = version
-    this.columns = plan.columns
-    this.floatCount = plan.floatCount
-    this.stringCount = plan.stringCount
+    this.columns = columns
+    this.floatCount = floatCount
+    this.stringCount = stringCount
     this.#features = features
     this.#kernels = [...plan.entities.values()].map((entity) => kernelOf(entity, plan.evaluator))
     this.entities = new Map(this.#kernels.map((kernel) => [kernel.entity, kernel]))
     this.#empty = this.#kernels.map((kernel) => kernel.empty())
-    for (const column of plan.columns) {
+    for (const column of columns) {
       for (const name of new Set([column.feature, column.name])) {
         const columns = this.#byName.get(name)
         if (columns) columns.push(column)
@@ -57,6 +81,12 @@ class CompiledFeatureSet implements FeatureSet {
       ts: 0,
       states: [...this.#empty],
       ats: this.#kernels.map(() => 0),
+    }
+    if (hidden.length > 0) {
+      this.hidden = new Hidden(hidden, behind, plan, (inputs) => {
+        this.#point(inputs)
+        return this.#row
+      })
     }
   }
 

@@ -1,7 +1,7 @@
 import type { XdmEvent } from '../app/event.ts'
 import type { EpochMs } from '../app/units.ts'
 import { dropFirst } from './aggregates/aggregate.ts'
-import { INTEGER_MAX } from './bytes.ts'
+import { corrupt, INTEGER_MAX } from './bytes.ts'
 import type { Evaluator } from './evaluator.ts'
 import { hash48, SEED, tieOf } from './hash.ts'
 import { type Input, newInput, readValue } from './input.ts'
@@ -58,12 +58,18 @@ export class Kernel implements EntityKernel {
   }
 
   decode(packed: Buffer): State {
+    const { state, bytes } = this.decodeFirst(packed)
+    if (bytes !== packed.length) throw corrupt(`${packed.length - bytes} bytes too many`)
+    return state
+  }
+
+  decodeFirst(packed: Buffer): { state: State; bytes: number } {
     const id = layoutIdOf(packed)
     if (id === this.layout.id) {
       const state = new State(this.#shape.tracks)
-      decodeState(this.#shape, packed, state, state.tracks)
+      const bytes = decodeState(this.#shape, packed, state, state.tracks)
       this.#trimRing(state)
-      return state
+      return { state, bytes }
     }
     const migration = this.#migrations.get(id)
     if (!migration) {
@@ -71,10 +77,10 @@ export class Kernel implements EntityKernel {
         `the packed state of ${this.entity} has layout ${id}, which is unknown here; known: ${[this.layout.id, ...this.#migrations.keys()].join(', ')}. Add its descriptor, or rebuild the states from the log`,
       )
     }
-    const state = migration.decode(packed)
+    const { state, bytes } = migration.decode(packed)
     this.#trimRing(state)
     if (state.time !== Number.NEGATIVE_INFINITY) this.#prune(state)
-    return state
+    return { state, bytes }
   }
 
   encode(state: KeyState): Buffer {

@@ -68,10 +68,10 @@ export class Migration {
   }
 
   /** @throws when the bytes are corrupt */
-  decode(packed: Buffer): State {
+  decode(packed: Buffer): { state: State; bytes: number } {
     const state = new State(this.#current.tracks)
     const old = this.#oldTracks.map(newTrackState)
-    decodeState(this.#old, packed, state, old)
+    const bytes = decodeState(this.#old, packed, state, old)
     for (let i = 0; i < old.length; i++) {
       const place = this.#places[i]!
       if (place < 0) continue
@@ -80,7 +80,7 @@ export class Migration {
     const { ringSteps } = state
     const factor = this.#old.ringStep / this.#current.ringStep
     if (factor !== 1) for (let i = 0; i < ringSteps.length; i++) ringSteps[i] = Math.floor(ringSteps[i]! * factor)
-    return state
+    return { state, bytes }
   }
 
   #moved(from: TrackShape, old: TrackState, to: TrackShape): TrackState {

@@ -20,6 +20,8 @@ const PROFILE = 'profile'
 export interface CompiledFeature {
   readonly name: string
   readonly reader: FeatureReader
+  /** Tracks that its value is made of. */
+  readonly tracks: readonly TrackView[]
 }
 
 export interface EntityPlan {
@@ -34,11 +36,11 @@ export interface EntityPlan {
 export class Plan {
   readonly evaluator: Evaluator
   readonly entities = new Map<string, EntityPlan>()
-  readonly columns: Column[] = []
+  columns: Column[] = []
   floatCount = 0
   stringCount = 0
   readonly #events: Application['events']
-  readonly #columnNames = new Set<string>()
+  #columnNames = new Set<string>()
 
   constructor(app: Pick<Application, 'entities' | 'events'>, expressions: Compiler) {
     this.evaluator = new Evaluator(expressions)
@@ -62,10 +64,21 @@ export class Plan {
 
   compile(name: string, definition: FeatureDefinition): CompiledFeature {
     const kind = KINDS[definition.kind] as Kind<KindName>
-    return { name, reader: kind.compile(this.#builder(name, definition)) }
+    const tracks: TrackView[] = []
+    return { name, reader: kind.compile(this.#builder(name, definition, tracks)), tracks }
   }
 
-  #builder(name: string, definition: FeatureDefinition): FeatureBuilder<KindName> {
+  /** From here on columns are those of a second vector. @returns the columns so far */
+  beginVector(): Pick<Plan, 'columns' | 'floatCount' | 'stringCount'> {
+    const { columns, floatCount, stringCount } = this
+    this.columns = []
+    this.floatCount = 0
+    this.stringCount = 0
+    this.#columnNames = new Set()
+    return { columns, floatCount, stringCount }
+  }
+
+  #builder(name: string, definition: FeatureDefinition, tracks: TrackView[]): FeatureBuilder<KindName> {
     const place = `features.${name}`
     const where = 'where' in definition ? definition.where : undefined
     return {
@@ -74,7 +87,11 @@ export class Plan {
       window: () =>
         'window' in definition ? resolveWindow(definition.window, this.#events, `${place}.window`) : LIFETIME,
       session: (gap) => sessionWindow(gap, this.#events, `${place}.gap`),
-      track: (request) => this.#track(place, definition, where, request),
+      track: (request) => {
+        const track = this.#track(place, definition, where, request)
+        tracks.push(track)
+        return track
+      },
       expression: (source) => guarded(placeOf(place, definition, source), () => this.evaluator.expression(source)),
       float: (suffix = '') => this.#column(name, suffix, 'float'),
       slot: (request) => this.#slot(name, request),

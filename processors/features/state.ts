@@ -72,13 +72,14 @@ export function layoutIdOf(packed: Buffer): number {
 /**
  * Reads a state of the given shape.
  * @param into state whose tracks are those of `shape`, in its order; an older layout passes the places of the new one
+ * @returns the bytes that the state takes; others may follow
  * @throws when the bytes are corrupt
  */
-export function decodeState(shape: StateShape, packed: Buffer, into: State, tracks: readonly TrackState[]): void {
+export function decodeState(shape: StateShape, packed: Buffer, into: State, tracks: readonly TrackState[]): number {
   reader.start(packed)
   reader.u32()
   const token = reader.varint()
-  if (token === 0) return reader.finish()
+  if (token === 0) return reader.leave()
   const time = token % 2 === 1 ? (token - 1) / 2 : -token / 2
   into.time = time
   const step = Math.floor(time / shape.ringStep)
@@ -92,5 +93,5 @@ export function decodeState(shape: StateShape, packed: Buffer, into: State, trac
     into.ringSteps[i] = step - reader.varint()
   }
   for (let i = 0; i < shape.tracks.length; i++) decodeTrack(shape.tracks[i]!, tracks[i]!, reader, time)
-  reader.finish()
+  return reader.leave()
 }

@@ -63,6 +63,17 @@ export class TrackView {
     return { ...this.#identity, aggregates: this.#uses.map((use) => use.aggregate) }
   }
 
+  /** Adds the instants after the row's at which live panes leave the window. */
+  expiries(row: Row, into: number[]): void {
+    this.locate(row)
+    const { type, hop, length, gap } = this.#window
+    if (type === 'lifetime') return
+    for (let i = this.from; i < this.to; i++) {
+      if (type === 'session') into.push(this.state.ends[i]! + gap + 1)
+      else into.push((this.state.panes[i]! + 1) * hop + (type === 'sliding' ? length : 0))
+    }
+  }
+
   locate(row: Row): void {
     this.state = row.states[this.#entity]!.tracks[this.#index]!
     this.at = row.ats[this.#entity]!

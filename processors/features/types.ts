@@ -1,4 +1,5 @@
 import type { XdmEvent } from '../app/event.ts'
+import type { FeatureDefinition } from '../app/schema.ts'
 import type { EpochMs } from '../app/units.ts'
 
 /** One number or text of the vector. */
@@ -47,6 +48,8 @@ export interface EntityKernel {
   empty(): KeyState
   /** @throws RtmlError-free Error when the bytes are corrupt or of an unknown layout */
   decode(packed: Buffer): KeyState
+  /** As `decode`, for bytes after which others follow. @returns the state, and how many bytes it takes */
+  decodeFirst(packed: Buffer): { readonly state: KeyState; readonly bytes: number }
   /** Canonical: equal states give equal bytes. */
   encode(state: KeyState): Buffer
   /**
@@ -82,6 +85,26 @@ export interface FeatureAge {
   readonly ageMs: number | undefined
 }
 
+/** A feature that conditions read and models don't: it is kept like any other, and stands in no vector. One value each. */
+export interface HiddenDefinition {
+  readonly definition: FeatureDefinition
+  /** Kind recency: after this long the value no longer matters, ms. */
+  readonly withinMs?: number
+}
+
+/** Hidden features by their place in the list that the set was made with. */
+export interface HiddenFeatures {
+  readonly count: number
+  /** Evaluates all of them; numbers as float64, null where there is none. The list is used again by the next call. */
+  read(inputs: VectorInputs): readonly (number | string | null)[]
+  /**
+   * Instants after `inputs.at` at which values may change without an event, unsorted. Values that change all the time
+   * (decayed ones, recency without a bound) have none: `isGradual`.
+   */
+  changes(inputs: VectorInputs, into: number[]): void
+  isGradual(place: number): boolean
+}
+
 export interface FeatureSet {
   /** First 12 hex digits of SHA-256 over the canonical definitions, lateness and dedup included. */
   readonly version: string
@@ -90,6 +113,8 @@ export interface FeatureSet {
   readonly stringCount: number
   /** Always has `profile`; others in the order of the application file. */
   readonly entities: ReadonlyMap<string, EntityKernel>
+  /** Undefined when the set was made without. */
+  readonly hidden?: HiddenFeatures | undefined
   /** Columns of a feature, or the column of that exact name. Undefined when there is none. */
   resolve(name: string): readonly Column[] | undefined
   newVector(): Vector

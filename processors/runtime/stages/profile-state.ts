@@ -1,16 +1,21 @@
+import { decodeRuleState, encodeRuleState, newRuleState, type RuleState } from '../../decisions/rule-state.ts'
 import type { EntityKernel, KeyState } from '../../features/types.ts'
 
-/** A profile's state: what stands for the person in samples, and the kernel's features. Packed: 8 bytes, then the kernel's. */
+/**
+ * A profile's state: what stands for the person in samples, the kernel's features, and what segments need.
+ * Packed: 8 bytes, the kernel's, then the segments' (none as long as they have nothing to say).
+ */
 export interface ProfileState {
   /** 8 bytes. Dropping them cuts the samples loose from the person. */
   pseudonym: Uint8Array
   features: KeyState
+  rules: RuleState
 }
 
 export const PSEUDONYM_BYTES = 8
 
-export const packProfile = (kernel: EntityKernel, { pseudonym, features }: ProfileState): Buffer =>
-  Buffer.concat([pseudonym, kernel.encode(features)])
+export const packProfile = (kernel: EntityKernel, { pseudonym, features, rules }: ProfileState): Buffer =>
+  Buffer.concat([pseudonym, kernel.encode(features), encodeRuleState(rules)])
 
 /**
  * The first bytes as an array of their own: a view, and a small Buffer too, would keep a whole slab of memory alive for
@@ -22,7 +27,12 @@ export function pseudonymFrom(bytes: Uint8Array): Uint8Array {
   return pseudonym
 }
 
-export const unpackProfile = (kernel: EntityKernel, packed: Buffer): ProfileState => ({
-  pseudonym: pseudonymFrom(packed),
-  features: kernel.decode(packed.subarray(PSEUDONYM_BYTES)),
-})
+export function unpackProfile(kernel: EntityKernel, packed: Buffer): ProfileState {
+  const { state, bytes } = kernel.decodeFirst(packed.subarray(PSEUDONYM_BYTES))
+  const rest = packed.subarray(PSEUDONYM_BYTES + bytes)
+  return {
+    pseudonym: pseudonymFrom(packed),
+    features: state,
+    rules: rest.length === 0 ? newRuleState() : decodeRuleState(rest),
+  }
+}
