@@ -14,6 +14,8 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   xdm: ['app'],
   mapper: ['app', 'expressions', 'xdm'],
   features: ['app', 'expressions'],
+  // Rules read what the kernel keeps; scores come as numbers.
+  decisions: ['app', 'expressions', 'features'],
   // The scorer reads vectors: the types of features, not their code.
   scorer: ['app', 'expressions', 'onnx', 'features/types.ts'],
   // The gallery adds up records of models; whoever reads and writes them stands in runtime.

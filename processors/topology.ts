@@ -11,13 +11,14 @@ import { RtmlError } from './app/errors.ts'
 import type { Application } from './app/schema.ts'
 import { fusedSource, groupOf, hasRules, type TopicNames, topicNames } from './app/topics.ts'
 import { type Clock, ms, type Random } from './app/units.ts'
+import { RuleCompiler, type Rules } from './decisions/rules.ts'
 import type { Engine, LogRecord, TopicSpec } from './engine/ports.ts'
 import { createExpressions, type Expressions } from './expressions/index.ts'
 import { createFeatureSet, sideFeatures } from './features/index.ts'
 import type { FeatureSet, Lookups } from './features/types.ts'
 import { type CompiledLabel, compileLabels } from './learner/labels/definition.ts'
 import { createMapper, loadMapping, type Mapper, type ReadFile } from './mapper/index.ts'
-import { SCORES_SCHEMA, scoresSubject } from './outputs/index.ts'
+import { SCORES_SCHEMA, SEGMENTS_SCHEMA, scoresSubject, segmentsSubject } from './outputs/index.ts'
 import type { ShardContext, ShardOptions } from './runtime/context.ts'
 import { Layouts } from './runtime/layouts.ts'
 import { LookupTables } from './runtime/lookup-tables.ts'
@@ -31,9 +32,12 @@ import { EntityReader } from './runtime/stages/entity-reader.ts'
 import { entityStage } from './runtime/stages/entity-stage.ts'
 import { type EventSource, HISTORY_HEADER, mappedSource, xdmSource } from './runtime/stages/event-source.ts'
 import { mapStage } from './runtime/stages/map-stage.ts'
+import { ProfileRules } from './runtime/stages/profile-rules.ts'
 import { profileStage } from './runtime/stages/profile-stage.ts'
 import { PSEUDONYM_BYTES } from './runtime/stages/profile-state.ts'
 import { type Logger, type Metrics, silentMetrics } from './runtime/telemetry.ts'
+import { TimerClock } from './runtime/timers/timer-clock.ts'
+import { serveTimers } from './runtime/timers/timer-service.ts'
 import {
   createModelPool,
   createScorer,
@@ -59,6 +63,8 @@ export interface Plan {
   readonly formats: ReadonlyMap<string, string>
   readonly models: readonly ScorerModel[]
   readonly labels: readonly CompiledLabel[]
+  /** Segments and decisions; undefined: there are none. */
+  readonly rules: { readonly compiler: RuleCompiler; readonly initial: Rules } | undefined
 }
 
 export interface PlanOptions {
@@ -76,7 +82,9 @@ export async function planApplication(options: PlanOptions): Promise<Plan> {
   const schema = composeSchema(app.schema)
   // Everything here may be replayed, so nothing may depend on when it runs.
   const expressions = createExpressions({ replayable: true })
-  const featureSet = createFeatureSet(app, expressions)
+  const compiler = hasRules(app) ? new RuleCompiler(app, schema, expressions) : undefined
+  const featureSet = createFeatureSet(app, expressions, compiler?.hidden)
+  const rules = compiler && { compiler, initial: compiler.bind((feature) => featureSet.resolve(feature)) }
   const mappers = new Map<string, Mapper>()
   const formats = new Map<string, string>()
   for (const [name, source] of Object.entries(app.sources)) {
@@ -113,7 +121,7 @@ export async function planApplication(options: PlanOptions): Promise<Plan> {
     )
   }
   const labels = compileLabels(app.labels, (text) => expressions.compile(text))
-  return { app, topics: topicNames(app), schema, expressions, featureSet, mappers, formats, models, labels }
+  return { app, topics: topicNames(app), schema, expressions, featureSet, mappers, formats, models, labels, rules }
 }
 
 /** Topics that an application reads and writes. */
@@ -225,7 +233,11 @@ export async function runPlan(plan: Plan, options: RunPlanOptions): Promise<Runn
   const schemaIds = {
     events: await wait(() => engine.registry.register(`${topics.events}-value`, schema.avroSchema)),
     scores: await wait(() => engine.registry.register(scoresSubject(topics.scores), SCORES_SCHEMA)),
+    segments: plan.rules
+      ? await wait(() => engine.registry.register(segmentsSubject(topics.segments), SEGMENTS_SCHEMA))
+      : NO_SCHEMAS.segments,
   }
+  const timerClock = new TimerClock()
   const layouts = layoutsOf(app, featureSet, engine)
   for (const it of layouts.values()) await wait(() => it.announce())
 
@@ -288,6 +300,7 @@ export async function runPlan(plan: Plan, options: RunPlanOptions): Promise<Runn
     entities,
     layouts,
     lookups,
+    timerClock,
   })
   stages.push(...keyed.map(({ stage }) => stage))
 
@@ -295,6 +308,10 @@ export async function runPlan(plan: Plan, options: RunPlanOptions): Promise<Runn
   const service = new Service(context, stages)
   cleanUp.use(service)
   await service.open()
+  if (plan.rules) {
+    const timers = serveTimers({ context, service, topic: topics.timers, clock: timerClock })
+    cleanUp.use(timers)
+  }
   const rest = cleanUp.move()
   return { plan, engine, service, scorer, context, entities, lookups, [Symbol.asyncDispose]: () => rest.disposeAsync() }
 }
@@ -315,7 +332,8 @@ async function historyEnds(engine: Engine, { app, topics }: Plan): Promise<Map<s
 interface StageParts {
   /** The plan's, or one that keeps only some features. */
   readonly featureSet: FeatureSet
-  readonly schemaIds: { readonly events: number; readonly scores: number }
+  readonly schemaIds: { readonly events: number; readonly scores: number; readonly segments: number }
+  readonly timerClock: TimerClock
   readonly xdmEvents: EventSource
   readonly isHistory: (record: LogRecord) => boolean
   readonly scorer: ModelScorer | undefined
@@ -344,10 +362,11 @@ function keyedStages(plan: Plan, parts: StageParts): KeyedStage[] {
       })
       return { stage: erase(stage), kernel, skipBytes: 0 }
     }
+    const topic = fused === undefined ? topics.events : topics.raw(fused)
     const stage = profileStage({
       app,
       topics,
-      topic: fused === undefined ? topics.events : topics.raw(fused),
+      topic,
       fused,
       events: withControls(fused === undefined ? xdmEvents : mappedSource(plan.mappers.get(fused)!, metrics)),
       schema,
@@ -362,11 +381,28 @@ function keyedStages(plan: Plan, parts: StageParts): KeyedStage[] {
       entities: parts.entities,
       layouts: layouts.get('profile')!,
       lookups: parts.lookups,
+      rules: profileRules(plan, parts, topic),
       clock: parts.clock,
       metrics,
       pseudonymKey: parts.env('RTML_PSEUDONYM_KEY') ?? app.name,
     })
     return { stage: erase(stage), kernel, skipBytes: PSEUDONYM_BYTES }
+  })
+}
+
+/** @param topic input of the profile stage */
+function profileRules({ app, topics, rules }: Plan, parts: StageParts, topic: string): ProfileRules | undefined {
+  const { featureSet, schemaIds, timerClock } = parts
+  // A set with some features only is for filling these: memberships are the whole set's.
+  if (!rules || featureSet.hidden?.count !== rules.compiler.hidden.length) return undefined
+  return new ProfileRules({
+    rules: rules.initial,
+    featureSet,
+    ttlMs: app.events.ttl,
+    topics,
+    topic,
+    schemaId: schemaIds.segments,
+    clock: timerClock,
   })
 }
 
@@ -391,7 +427,7 @@ export function fillFeatures(
 }
 
 /** Schema ids of stages that write nothing: no record has them, so every record's own schema is asked for. */
-const NO_SCHEMAS = { events: -1, scores: -1 }
+const NO_SCHEMAS = { events: -1, scores: -1, segments: -1 }
 
 /**
  * The stages that keep states, for computing states again from the log: the same code, without anything to score with.
@@ -417,6 +453,7 @@ export function replayStages(
   return keyedStages(plan, {
     featureSet,
     schemaIds,
+    timerClock: new TimerClock(),
     xdmEvents: xdmSource(plan.schema, schemaIds.events, schemaById),
     isHistory: () => false,
     scorer: undefined,
@@ -467,7 +504,8 @@ function shardContext(app: Application, options: RunPlanOptions): ShardContext {
 /** @throws RtmlError TOPIC_SETTING */
 async function prepareTopics(engine: Engine, app: Application, logger: Logger): Promise<void> {
   const raw = new Set(Object.keys(app.sources).map(topicNames(app).raw))
-  const problems = await engine.log.ensureTopics(topicSpecs(app))
+  const { timers } = topicNames(app)
+  const problems = await engine.log.ensureTopics(topicSpecs(app).filter(({ topic }) => topic !== timers))
   for (const { topic, setting, wanted, found, fatal } of problems) {
     const text = `${topic}: ${setting} is ${found}, wanted ${wanted}`
     // Producers decide how many partitions a raw topic has; what matters is that it stays so (PARTITIONS_CHANGED).
@@ -475,6 +513,23 @@ async function prepareTopics(engine: Engine, app: Application, logger: Logger): 
       throw new RtmlError('TOPIC_SETTING', `${text}. Change the topic, or the application file.`, { place: topic })
     }
     logger.warn({ topic, setting, wanted, found }, 'topic setting differs')
+  }
+  if (hasRules(app)) await prepareTimers(engine, app)
+}
+
+/** Timers lie beside the profiles that they are about: the topic has as many partitions as the profile stage's input. */
+async function prepareTimers(engine: Engine, app: Application): Promise<void> {
+  const { timers, events, raw } = topicNames(app)
+  const fused = fusedSource(app)
+  const partitions = (await engine.log.bounds(fused === undefined ? events : raw(fused))).length
+  const problems = await engine.log.ensureTopics([{ topic: timers, partitions, cleanup: 'compact' }])
+  const count = problems.find(({ setting }) => setting === 'partitions')
+  if (count === undefined) return
+  if (Number(count.found) < partitions && engine.log.grow) await engine.log.grow(timers, partitions)
+  else {
+    throw new RtmlError('TOPIC_SETTING', `${timers}: partitions is ${count.found}, wanted ${partitions}.`, {
+      place: timers,
+    })
   }
 }
 

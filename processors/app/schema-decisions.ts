@@ -13,7 +13,7 @@ const segmentSchema = z.strictObject({
   description: z.string().optional().meta({ description: 'free text' }),
   when: expression.meta({
     description:
-      'who is in: CEL over features.<name>, scores.<model>, segments.<name>, newest values of XDM paths, and exists, count, sum, average, distinct (where, within), sequence([first, then, …], within)',
+      'who is in: CEL over features.<name>, scores.<model>, segments.<name>, newest values of XDM paths, and exists, count, sum, average, distinct over events in a window',
   }),
 })
 

@@ -59,7 +59,8 @@ export class HiddenTable {
 
 /** Names of values in a compiled condition. */
 export const hiddenName = (place: number): string => `__h${place}`
-export const scoreName = (service: string): string => `__s_${service.replaceAll(/[^A-Za-z0-9]/g, (it) => `_${it.charCodeAt(0)}`)}`
+export const scoreName = (service: string): string =>
+  `__s_${service.replaceAll(/[^A-Za-z0-9]/g, (it) => `_${it.charCodeAt(0)}`)}`
 export const segmentName = (segment: string): string => `__m_${segment}`
 export const columnName = ({ type, index }: Column): string => `__${type === 'float' ? 'f' : 't'}${index}`
 
@@ -80,7 +81,7 @@ export function compileCondition(
   try {
     const text = substitute(source, {
       call: (name, args, column) => quantified(name, args, source, column, reads),
-      path: (steps, column) => valueOf(steps, kind, source, column, reads),
+      path: (steps, column) => namedValue(steps, kind, source, column, reads),
     })
     const expression = context.expressions.compile(text, { variables: [...reads.variables] })
     if (kind === 'segment' && expression.paths.length > 0) {
@@ -149,7 +150,7 @@ class Reads {
   }
 }
 
-const QUANTIFIERS = ['exists', 'count', 'sum', 'average', 'distinct', 'sequence', 'inSegment']
+const QUANTIFIERS = ['exists', 'count', 'sum', 'average', 'distinct', 'inSegment']
 
 function quantified(
   name: string,
@@ -173,21 +174,30 @@ function quantified(
   const entity = 'profile'
   switch (name) {
     case 'exists': {
-      if (rest.length > 1) return fail('exists wants a condition and a time: exists(commerce.purchases.value > 0, "24h").')
+      if (rest.length > 1)
+        return fail('exists wants a condition and a time: exists(commerce.purchases.value > 0, "24h").')
       const definition: FeatureDefinition = { kind: 'recency', entity, default: null, ...where(rest[0]) }
       const hidden = reads.hide({ definition, ...(within === undefined ? {} : { withinMs: within }) }, source, column)
       // Never null, so that its negation is the negation.
-      return within === undefined ? `(${hidden} != null)` : `(${hidden} != null && ${hidden} <= ${decimal(within / 1_000)})`
+      return within === undefined
+        ? `(${hidden} != null)`
+        : `(${hidden} != null && ${hidden} <= ${decimal(within / 1_000)})`
     }
     case 'count': {
-      if (rest.length > 1) return fail('count wants a condition and a time: count(commerce.productViews.value > 0, "1h").')
-      return reads.hide({ definition: { kind: 'count', entity, default: 0, ...where(rest[0]), ...window } }, source, column)
+      if (rest.length > 1)
+        return fail('count wants a condition and a time: count(commerce.productViews.value > 0, "1h").')
+      return reads.hide(
+        { definition: { kind: 'count', entity, default: 0, ...where(rest[0]), ...window } },
+        source,
+        column,
+      )
     }
-    case 'sequence':
-      return sequence(rest, within, source, column, reads, fail)
     default: {
       const [value, condition, ...more] = rest
-      if (!value || more.length > 0) return fail(`${name} wants a value, perhaps a condition, and a time: ${name}(commerce.order.priceTotal, commerce.purchases.value > 0, "30d").`)
+      if (!value || more.length > 0)
+        return fail(
+          `${name} wants a value, perhaps a condition, and a time: ${name}(commerce.order.priceTotal, commerce.purchases.value > 0, "30d").`,
+        )
       const common = { entity, value: value.source, ...where(condition), ...window }
       const definition: FeatureDefinition =
         name === 'sum'
@@ -215,32 +225,13 @@ function withinOf(args: Argument[], { app }: ConditionContext, fail: (reason: st
   return length
 }
 
-const STEPS_MAX = 8
-
-function sequence(
-  args: readonly Argument[],
-  within: number | undefined,
-  source: string,
-  column: number,
-  reads: Reads,
-  fail: (reason: string) => never,
-): string {
-  const steps = args[0]?.elements
-  if (args.length !== 1 || !steps || steps.length < 2 || steps.length > STEPS_MAX || within === undefined) {
-    return fail(
-      `sequence wants 2 to ${STEPS_MAX} conditions and a time: sequence([commerce.productListAdds.value > 0, commerce.checkouts.value > 0], "1h").`,
-    )
-  }
-  return fail('sequence is not kept yet')
-}
-
 function membership(segment: string, source: string, column: number, reads: Reads): string {
   const { segments } = reads.context
   if (segments.has(segment)) return reads.segment(segment)
   throw refusal(`there is no segment ${JSON.stringify(segment)}.${didYouMean(segment, [...segments])}`, source, column)
 }
 
-function valueOf(
+function namedValue(
   steps: readonly string[],
   kind: 'segment' | 'decision',
   source: string,
@@ -274,13 +265,20 @@ export const servicesOf = ({ models, learners }: Pick<Application, 'models' | 'l
 
 function definitionOf(name: string, source: string, column: number, { app }: ConditionContext): FeatureDefinition {
   if (Object.hasOwn(app.features, name)) return app.features[name]!
-  throw refusal(`there is no feature ${JSON.stringify(name)}.${didYouMean(name, Object.keys(app.features))}`, source, column)
+  throw refusal(
+    `there is no feature ${JSON.stringify(name)}.${didYouMean(name, Object.keys(app.features))}`,
+    source,
+    column,
+  )
 }
 
 function keptFeature(name: string, source: string, column: number, reads: Reads): string {
   const definition = definitionOf(name, source, column, reads.context)
   const isKept =
-    definition.kind !== 'event' && definition.kind !== 'lookup' && definition.entity === 'profile' && isSingle(definition)
+    definition.kind !== 'event' &&
+    definition.kind !== 'lookup' &&
+    definition.entity === 'profile' &&
+    isSingle(definition)
   if (!isKept) {
     throw refusal(
       `${name} is not one value that the profile's state keeps, so a segment can't depend on it. Use a windowed feature of the profile, or a condition of a decision.`,

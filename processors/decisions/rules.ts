@@ -136,7 +136,8 @@ export class RuleCompiler {
     const place = `decisions.${name}`
     const known = Object.keys(definition.offers)
     const check = (offer: string, at: string) => {
-      if (!known.includes(offer)) throw config(at, `there is no offer ${JSON.stringify(offer)}; known: ${known.join(', ')}`)
+      if (!known.includes(offer))
+        throw config(at, `there is no offer ${JSON.stringify(offer)}; known: ${known.join(', ')}`)
       return offer
     }
     if (definition.default !== undefined) check(definition.default, `${place}.default`)
@@ -179,7 +180,8 @@ export class RuleCompiler {
         }
         const at = this.#table.place(hidden)
         if (at === undefined) {
-          const message = 'nothing counts these displays yet: a cap of a new offer, or over another time, needs a roll-out of the application file'
+          const message =
+            'nothing counts these displays yet: a cap of a new offer, or over another time, needs a roll-out of the application file'
           throw config(`${place}.caps[${index}]`, message)
         }
         return { place: at, max }
@@ -194,9 +196,7 @@ const displayedCondition = (tenant: string, offer: string): string =>
 
 /** Before the feature set exists, a decision's features only have to be there. */
 const placeholderColumns = (app: Application) => (feature: string) =>
-  Object.hasOwn(app.features, feature)
-    ? [{ name: feature, feature, type: 'float' as const, index: 0 }]
-    : undefined
+  Object.hasOwn(app.features, feature) ? [{ name: feature, feature, type: 'float' as const, index: 0 }] : undefined
 
 /** @throws RtmlError CONFIG for segments that read each other */
 function ordered(segments: readonly CompiledSegment[]): CompiledSegment[] {

@@ -56,8 +56,10 @@ export class SegmentEvaluator {
     const time = Math.max(at, state.time, features.time)
     if (!Number.isFinite(time)) return NOTHING
     state.time = time
+    // One event for all that is evaluated here: the feature set keeps what it has found out about it.
+    this.#inputs.event = event ?? NO_EVENT
     if (state.timer !== 0 && state.timer <= time) state.timer = -1
-    this.#evaluate(rules, features, state, time, event)
+    this.#evaluate(rules, features, state, time)
     const transitions = this.#apply(rules, state, time)
     const timer = this.#timer(rules, features, state, time)
     if (isEmptyRuleState(state)) state.time = Number.NEGATIVE_INFINITY
@@ -66,15 +68,16 @@ export class SegmentEvaluator {
 
   /** Names of the segments that the profile is in at `at`, without touching the state. */
   memberships(rules: Rules, features: KeyState, state: RuleState, at: number, event?: XdmEvent): Set<string> {
-    this.#evaluate(rules, features, state, Math.max(at, state.time, features.time), event)
+    this.#inputs.event = event ?? NO_EVENT
+    this.#evaluate(rules, features, state, Math.max(at, state.time, features.time))
     return new Set(rules.segments.filter((_, index) => this.#truths[index]).map(({ name }) => name))
   }
 
-  #evaluate(rules: Rules, features: KeyState, state: RuleState, at: number, event?: XdmEvent): void {
+  #evaluate(rules: Rules, features: KeyState, state: RuleState, at: number): void {
     const variables = this.#variables
     const { hidden } = this.#featureSet
     if (hidden) {
-      this.#point(features, at, event)
+      this.#point(features, at)
       const values = hidden.read(this.#inputs)
       for (let i = 0; i < values.length; i++) variables[hiddenName(i)] = values[i]
     }
@@ -86,8 +89,7 @@ export class SegmentEvaluator {
     })
   }
 
-  #point(features: KeyState, at: number, event?: XdmEvent): void {
-    this.#inputs.event = event ?? NO_EVENT
+  #point(features: KeyState, at: number): void {
     this.#inputs.at = epochMs(at)
     this.#states.set('profile', features)
   }
@@ -144,7 +146,13 @@ export class SegmentEvaluator {
   }
 
   /** The first of the instants at which a segment's answer is another one; 0: none. */
-  #nextStep(rules: Rules, features: KeyState, state: RuleState, truths: readonly boolean[], instants: number[]): number {
+  #nextStep(
+    rules: Rules,
+    features: KeyState,
+    state: RuleState,
+    truths: readonly boolean[],
+    instants: number[],
+  ): number {
     const sorted = [...new Set(instants)].sort((a, b) => a - b)
     for (const instant of sorted.slice(0, LOOKAHEAD_MAX))
       if (this.#differs(rules, features, state, truths, instant)) return instant

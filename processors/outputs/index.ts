@@ -57,4 +57,13 @@ export {
   scoresReader,
   scoresSubject,
 } from './scores.ts'
+export {
+  decodeSegment,
+  encodeSegment,
+  SEGMENT_NAMESPACE,
+  SEGMENTS_SCHEMA,
+  type SegmentRecord,
+  segmentKey,
+  segmentsSubject,
+} from './segments.ts'
 export { frame, unframe } from './wire.ts'

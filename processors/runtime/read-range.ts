@@ -9,7 +9,7 @@ import { Stopped } from './retry.ts'
  * @throws Stopped when `signal` aborts; RtmlError LOG_DOWN when the log ends early; LOG_TRUNCATED when it starts late
  */
 export async function* readRange(
-  log: Log,
+  log: Pick<Log, 'read'>,
   source: TopicPartition,
   from: Offset,
   until: Offset,

@@ -17,6 +17,13 @@ export const METRICS = {
     help: 'Scores by model and fallback',
   },
   rtml_state_cache_total: { type: 'counter', labels: ['stage', 'result'], help: 'State look-ups by result: hit, miss' },
+  rtml_segment_transitions_total: {
+    type: 'counter',
+    labels: ['segment', 'status'],
+    help: 'Profiles that entered (realized) or left (exited) a segment',
+  },
+  rtml_ticks_total: { type: 'counter', labels: [], help: 'Timers that were due: profiles looked at without an event' },
+  rtml_timers_near: { type: 'gauge', labels: ['partition'], help: 'Timers that are held in memory' },
   rtml_fenced_total: { type: 'counter', labels: ['stage'], help: 'Writes refused because a newer owner exists' },
   rtml_recoveries_total: {
     type: 'counter',

@@ -43,7 +43,7 @@ beforeAll(async () => {
     engine: engineOf(schemas),
     clock: systemClock,
     env: () => undefined,
-    schemaIds: { events: KNOWN, scores: 1 },
+    schemaIds: { events: KNOWN, scores: 1, segments: 2 },
   })
   const mapper = plan.mappers.get('web')!
   valid = Array.from({ length: 40 }, (_, number) => {

@@ -6,7 +6,7 @@ import type { ShardWorker } from '../shard-worker.ts'
 import type { Logger } from '../telemetry.ts'
 import type { Rest } from '../tenure.ts'
 import { boundsOf } from './base.ts'
-import { type KeyedStage, originNote } from './keyed-stage.ts'
+import { type KeyedStage, originNote, partsOf } from './keyed-stage.ts'
 import { Replay } from './replay.ts'
 import { TurnTable, turnOf } from './state-table.ts'
 
@@ -175,11 +175,11 @@ async function merge(
 
 /** @returns undefined when the states have not seen the same events: the log is shorter than the key's history */
 function mergeState(keyed: KeyedStage, side: KeyedStage, live: Buffer, filled: Buffer): Buffer | undefined {
-  const into = keyed.kernel.decode(live.subarray(keyed.skipBytes))
-  const from = side.kernel.decode(filled.subarray(side.skipBytes))
+  const { head, state: into, tail } = partsOf(keyed, live)
+  const { state: from } = partsOf(side, filled)
   if (into.time !== from.time) return undefined
   keyed.kernel.merge(into, from, side.kernel)
-  return Buffer.concat([live.subarray(0, keyed.skipBytes), keyed.kernel.encode(into)])
+  return Buffer.concat([head, keyed.kernel.encode(into), tail])
 }
 
 /** Pieces of the keys; those of one hash stay together, because progress is a hash. */

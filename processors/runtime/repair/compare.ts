@@ -1,12 +1,12 @@
 import type { XdmEvent } from '../../app/event.ts'
 import { type EpochMs, epochMs } from '../../app/units.ts'
 import type { FeatureSet, KeyState, Vector } from '../../features/types.ts'
-import type { KeyedStage } from './keyed-stage.ts'
+import { type KeyedStage, partsOf, type StateParts } from './keyed-stage.ts'
 
 /** One thing in which a live state isn't what the log says. */
 export interface Difference {
   readonly key: string
-  /** Name of a feature's column; `state` for a missing, surplus or unreadable state; `pseudonym`, `time`; `bytes`: no feature shows it. */
+  /** Name of a feature's column; `state` for a missing, surplus or unreadable state; `pseudonym`, `time`, `segments`; `bytes`: no feature shows it. */
   readonly what: string
   /** null: missing. */
   readonly live: number | string | null
@@ -31,42 +31,43 @@ export class StateComparer {
     live: Buffer | undefined,
     recomputed: Buffer | undefined,
   ): Promise<readonly Difference[] | 'expired'> {
-    const { stage, skipBytes } = this.#keyed
+    const { stage } = this.#keyed
     if (live && recomputed && live.equals(recomputed)) return []
     if (!live && !recomputed) return []
     if (!recomputed) return [{ key, what: 'state', live: `${live!.length} bytes`, recomputed: null }]
-    const expected = this.#decode(recomputed)
+    const expected = partsOf(this.#keyed, recomputed)
     if (!live) {
       // The store forgets what was long untouched; an event that comes after that starts anew either way.
       const expireMs = stage.stateExpireMs ?? Number.POSITIVE_INFINITY
-      if (this.#now - expected.time > expireMs) return 'expired'
+      if (this.#now - expected.state.time > expireMs) return 'expired'
       return [{ key, what: 'state', live: null, recomputed: `${recomputed.length} bytes` }]
     }
-    let found: KeyState
+    let found: StateParts
     try {
       await stage.layouts?.learn([live])
-      found = this.#decode(live)
+      found = partsOf(this.#keyed, live)
     } catch (error) {
       const unreadable = `unreadable: ${error instanceof Error ? error.message : String(error)}`
       return [{ key, what: 'state', live: unreadable, recomputed: `${recomputed.length} bytes` }]
     }
     const differences: Difference[] = []
-    const [ours, theirs] = [live.subarray(0, skipBytes), recomputed.subarray(0, skipBytes)]
-    if (!ours.equals(theirs))
-      differences.push({ key, what: 'pseudonym', live: ours.toString('hex'), recomputed: theirs.toString('hex') })
+    for (const [part, what] of [
+      ['head', 'pseudonym'],
+      ['tail', 'segments'],
+    ] as const) {
+      const [ours, theirs] = [found[part], expected[part]]
+      if (!ours.equals(theirs))
+        differences.push({ key, what, live: ours.toString('hex'), recomputed: theirs.toString('hex') })
+    }
     // A state of an older layout is brought to this one first, as the stage will do when it is touched.
-    const bytes = this.#keyed.kernel.encode(found)
-    const wanted = recomputed.subarray(skipBytes)
+    const bytes = this.#keyed.kernel.encode(found.state)
+    const wanted = recomputed.subarray(found.head.length, recomputed.length - expected.tail.length)
     if (bytes.equals(wanted)) return differences
-    differences.push(...this.#features(key, found, expected))
+    differences.push(...this.#features(key, found.state, expected.state))
     if (differences.length > 0) return differences
     const at = bytes.findIndex((byte, index) => byte !== wanted[index])
     const textOf = (it: Buffer) => `${it.length} bytes, from ${at}: ${it.subarray(at, at + 16).toString('hex')}`
     return [{ key, what: 'bytes', live: textOf(bytes), recomputed: textOf(wanted) }]
-  }
-
-  #decode(packed: Buffer): KeyState {
-    return this.#keyed.kernel.decode(packed.subarray(this.#keyed.skipBytes))
   }
 
   #features(key: string, live: KeyState, recomputed: KeyState): Difference[] {

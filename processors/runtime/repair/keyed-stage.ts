@@ -1,6 +1,6 @@
 import type { Offset } from '../../app/units.ts'
 import type { PartitionBounds, Shard } from '../../engine/ports.ts'
-import type { EntityKernel } from '../../features/types.ts'
+import type { EntityKernel, KeyState } from '../../features/types.ts'
 import type { Stage } from '../stage.ts'
 
 /** A stage that keeps states, with what reads them. */
@@ -9,6 +9,19 @@ export interface KeyedStage {
   readonly kernel: EntityKernel
   /** What a packed state has before the kernel's bytes. */
   readonly skipBytes: number
+}
+
+/** A packed state in its parts: what stands before the kernel's bytes, what the kernel makes of its own, and what follows. */
+export interface StateParts {
+  readonly head: Buffer
+  readonly state: KeyState
+  readonly tail: Buffer
+}
+
+/** @throws Error when the bytes are corrupt or of an unknown layout */
+export function partsOf({ kernel, skipBytes }: Pick<KeyedStage, 'kernel' | 'skipBytes'>, packed: Buffer): StateParts {
+  const { state, bytes } = kernel.decodeFirst(packed.subarray(skipBytes))
+  return { head: packed.subarray(0, skipBytes), state, tail: packed.subarray(skipBytes + bytes) }
 }
 
 export const shardOf = ({ group, topic }: Pick<Stage, 'group' | 'topic'>, partition: number): Shard => ({

@@ -68,7 +68,7 @@ export class Replay {
 
   #wanted(records: readonly LogRecord[]): readonly LogRecord[] {
     const { only } = this.#options
-    return only ? records.filter(({ key }) => key !== null && only(key.toString())) : records
+    return only ? records.filter(({ key }) => key === null || only(key.toString())) : records
   }
 
   async #take(records: readonly LogRecord[]): Promise<void> {

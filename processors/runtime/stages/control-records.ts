@@ -17,9 +17,10 @@ export interface Control {
   readonly before: number
 }
 
-export type ControlKind = 'erase' | 'consent' | 'tick'
+/** `tick`: a timer is due; `scores`: what models said of an event comes back; `rules`: changed segments and decisions hold from here. */
+export type ControlKind = 'erase' | 'consent' | 'tick' | 'scores' | 'rules'
 
-const KINDS: ReadonlySet<string> = new Set<ControlKind>(['erase', 'consent', 'tick'])
+const KINDS: ReadonlySet<string> = new Set<ControlKind>(['erase', 'consent', 'tick', 'scores', 'rules'])
 const KIND_HEADER = 'rtml-control'
 const DATA_HEADER = 'rtml-control-data'
 const DATA_BYTES = 65_536

@@ -28,6 +28,7 @@ import type { EntityReader, EntityStates } from './entity-reader.ts'
 import { type Erasure, erasureRecords } from './erasures.ts'
 import { type EventSource, SOURCE_HEADER, type Sourced, type SourcedEvent } from './event-source.ts'
 import { noOutcomes, reportOutcomes } from './outcomes.ts'
+import type { KnownScores, ProfileRules, RuleWork } from './profile-rules.ts'
 import { type ProfileState, packProfile, pseudonymFrom, unpackProfile } from './profile-state.ts'
 import { stateExpiry } from './state-expiry.ts'
 
@@ -43,6 +44,8 @@ interface Row {
   readonly sourced: SourcedEvent
   readonly vector: Vector
   readonly pseudonym: Uint8Array
+  /** Of the profile, before the event; absent: no segment reads scores. */
+  readonly known: KnownScores | undefined
 }
 
 export interface ProfileWork {
@@ -54,6 +57,8 @@ export interface ProfileWork {
   readonly unmapped: Sourced['refused']
   /** Profiles that were forgotten, each with the number of rows before it. */
   readonly erasures: readonly { readonly row: number; readonly erasure: Erasure }[]
+  /** Segments entered and left; absent without segments. */
+  readonly rules: RuleWork | undefined
 }
 
 export interface ProfileStageOptions {
@@ -77,6 +82,8 @@ export interface ProfileStageOptions {
   /** Of profile states. */
   readonly layouts: Layouts
   readonly lookups: Lookups
+  /** Absent: the application has neither segments nor decisions. */
+  readonly rules?: ProfileRules | undefined
   readonly clock: Clock
   readonly metrics: Metrics
   /** Key of the pseudonyms: without it they could be computed from ids. */
@@ -112,11 +119,16 @@ export function profileStage(options: ProfileStageOptions): Stage<ProfileInput, 
     const byEntity = new Map<string, KeyState>()
     const inputs = { event: NO_EVENT, states: byEntity, lookups: options.lookups, at: epochMs(0) }
     const controls = controlsIn(input)
+    const rules = options.rules?.begin()
     let taken = 0
     const takeControls = (upTo: number) => {
       for (; taken < controls.length && controls[taken]!.before <= upTo; taken++) {
-        const erasure = erase(controls[taken]!, states)
+        const control = controls[taken]!
+        if (rules && options.rules?.control(rules, control, states))
+          touched.set(control.key!, states.get(control.key!)!)
+        const erasure = erase(control, states)
         if (erasure === undefined) continue
+        if (rules) options.rules?.forget(rules, erasure.key)
         touched.set(erasure.key, null)
         erasures.push({ row: rows.length, erasure })
       }
@@ -133,7 +145,9 @@ export function profileStage(options: ProfileStageOptions): Stage<ProfileInput, 
       let state = states.get(event.key)
       const at = Math.max(event.ts, state?.features.time ?? Number.NEGATIVE_INFINITY) as EpochMs
       if (!state || kernel.isExpired(state.features, at)) {
-        state = { pseudonym: pseudonymOf(options.pseudonymKey, event), features: kernel.empty() }
+        // What the profile is in outlives its features: it leaves by evaluation, not by being forgotten.
+        const kept = state?.rules
+        state = { pseudonym: pseudonymOf(options.pseudonymKey, event), features: kernel.empty(), rules: kept }
         states.set(event.key, state)
       }
       const updated = kernel.update(state.features, event)
@@ -144,6 +158,7 @@ export function profileStage(options: ProfileStageOptions): Stage<ProfileInput, 
         continue
       }
       touched.set(event.key, state)
+      const known = rules && options.rules?.applied(rules, state, event, record)
       if (mode === 'rebuild') continue
       if (options.isHistory?.(record)) {
         history.push(sourced)
@@ -159,13 +174,13 @@ export function profileStage(options: ProfileStageOptions): Stage<ProfileInput, 
       inputs.event = event
       inputs.at = epochMs(state.features.time)
       featureSet.vector(inputs, vector)
-      rows.push({ sourced, vector, pseudonym: state.pseudonym })
+      rows.push({ sourced, vector, pseudonym: state.pseudonym, known })
     }
     takeControls(input.events.length)
     reportOutcomes(options.metrics, name, outcomes)
     const changed = new Map<string, Buffer | null>()
     for (const [key, state] of touched) changed.set(key, state && packProfile(kernel, state))
-    return { changed, work: { rows, history, refused, unmapped: input.refused, erasures } }
+    return { changed, work: { rows, history, refused, unmapped: input.refused, erasures, rules } }
   }
 
   return {
@@ -242,6 +257,13 @@ async function outputsOf(
     }
   })
   forget(work.rows.length)
+  if (work.rules && options.rules) {
+    outputs.push(...options.rules.records(work.rules))
+    work.rows.forEach(({ sourced: { event, record }, known }, index) => {
+      const back = known && options.rules?.scoresBack(event, record, scores[index] ?? [], known)
+      if (back) outputs.push(back)
+    })
+  }
   if (samples) outputs.push(...samplesOf(samples, options, work.rows, scores, processedAt))
   countScores(metrics, scores)
   for (const { record, rejection } of work.refused) {

@@ -1,4 +1,4 @@
-import { decodeRuleState, encodeRuleState, newRuleState, type RuleState } from '../../decisions/rule-state.ts'
+import { decodeRuleState, encodeRuleState, type RuleState } from '../../decisions/rule-state.ts'
 import type { EntityKernel, KeyState } from '../../features/types.ts'
 
 /**
@@ -9,13 +9,17 @@ export interface ProfileState {
   /** 8 bytes. Dropping them cuts the samples loose from the person. */
   pseudonym: Uint8Array
   features: KeyState
-  rules: RuleState
+  /** Absent: nothing is known of any segment. */
+  rules?: RuleState | undefined
 }
 
 export const PSEUDONYM_BYTES = 8
 
-export const packProfile = (kernel: EntityKernel, { pseudonym, features, rules }: ProfileState): Buffer =>
-  Buffer.concat([pseudonym, kernel.encode(features), encodeRuleState(rules)])
+export function packProfile(kernel: EntityKernel, { pseudonym, features, rules }: ProfileState): Buffer {
+  const parts = [pseudonym, kernel.encode(features)]
+  if (rules) parts.push(encodeRuleState(rules))
+  return Buffer.concat(parts)
+}
 
 /**
  * The first bytes as an array of their own: a view, and a small Buffer too, would keep a whole slab of memory alive for
@@ -30,9 +34,8 @@ export function pseudonymFrom(bytes: Uint8Array): Uint8Array {
 export function unpackProfile(kernel: EntityKernel, packed: Buffer): ProfileState {
   const { state, bytes } = kernel.decodeFirst(packed.subarray(PSEUDONYM_BYTES))
   const rest = packed.subarray(PSEUDONYM_BYTES + bytes)
-  return {
-    pseudonym: pseudonymFrom(packed),
-    features: state,
-    rules: rest.length === 0 ? newRuleState() : decodeRuleState(rest),
-  }
+  const pseudonym = pseudonymFrom(packed)
+  return rest.length === 0
+    ? { pseudonym, features: state }
+    : { pseudonym, features: state, rules: decodeRuleState(rest) }
 }
