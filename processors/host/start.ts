@@ -1,4 +1,5 @@
 import { systemClock } from '../app/system-clock.ts'
+import { ms } from '../app/units.ts'
 import type { Engine } from '../engine/ports.ts'
 import { type Health, healthOf } from '../runtime/service.ts'
 import type { Logger } from '../runtime/telemetry.ts'
@@ -31,6 +32,7 @@ export interface WorkerOptions {
 }
 
 const LAG_EVERY_MS = 2_000
+const END_MS = ms(1_000)
 /** A start that takes longer is named in the health. */
 const STARTING = 'starting'
 
@@ -94,9 +96,15 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       stop.abort()
       await started.catch(() => {})
       await running?.[Symbol.asyncDispose]()
-      await measuring
-      await filling
-      if (!options.engine) await engine[Symbol.asyncDispose]()
+      const rest = Promise.allSettled([measuring, filling])
+      if (!options.engine) {
+        // They may wait for a service that is away: closing the engine ends that.
+        const timer = new AbortController()
+        await Promise.race([rest, systemClock.sleep(END_MS, timer.signal)])
+        timer.abort()
+        await engine[Symbol.asyncDispose]()
+      }
+      await rest
     },
   }
 }

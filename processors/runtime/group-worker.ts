@@ -1,4 +1,4 @@
-import { type Clock, ms } from '../app/units.ts'
+import { type Clock, type Ms, ms } from '../app/units.ts'
 import type { Log, RecordRun, Subscriber, Subscription, TopicPartition } from '../engine/ports.ts'
 import type { ShardContext } from './context.ts'
 import { type ShardStatus, ShardWorker, type WarmCache } from './shard-worker.ts'
@@ -6,6 +6,8 @@ import type { Stage } from './stage.ts'
 
 /** Planned hand-over: what is in flight has this long to be applied and published before fencing takes its place. */
 const DRAIN_MS = ms(3_000)
+/** At the end of the process, letting go may take this long. */
+const STOP_MS = ms(5_000)
 
 /** A stage's membership in its consumer group: one shard worker an assigned partition. */
 export class GroupWorker implements Subscriber, AsyncDisposable {
@@ -71,9 +73,11 @@ export class GroupWorker implements Subscriber, AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isClosed = true
     if (this.#hasJoined) await (await this.#joined.promise).close()
-    await Promise.all([...this.#workers.keys()].map((partition) => this.#leave(partition, { lost: false })))
-    // Those that a rebalance took away just before may still be draining.
-    await Promise.all(this.#leaving.values())
+    for (const partition of [...this.#workers.keys()]) this.#leave(partition, { lost: false }).catch(() => {})
+    // Among them those that a rebalance took away just before. What waits for a service that is away is left behind: it
+    // fails when the engine closes.
+    const left = Promise.all(this.#leaving.values()).then(() => {})
+    await bounded(this.#context.clock, STOP_MS, left, async () => {})
   }
 
   #start(topic: string, partition: number): void {
@@ -97,7 +101,7 @@ export class GroupWorker implements Subscriber, AsyncDisposable {
     const left = (async () => {
       const drained = lost
         ? await worker.stop()
-        : await bounded(this.#context.clock, worker.drain(), () => worker.stop())
+        : await bounded(this.#context.clock, DRAIN_MS, worker.drain(), () => worker.stop())
       if (drained) this.#warm.set(partition, drained)
     })().finally(() => this.#leaving.delete(partition))
     this.#leaving.set(partition, left)
@@ -109,9 +113,9 @@ export class GroupWorker implements Subscriber, AsyncDisposable {
   }
 }
 
-async function bounded<T>(clock: Clock, work: Promise<T>, giveUp: () => Promise<T>): Promise<T> {
+async function bounded<T>(clock: Clock, limitMs: Ms, work: Promise<T>, giveUp: () => Promise<T>): Promise<T> {
   const timer = new AbortController()
-  const late = clock.sleep(DRAIN_MS, timer.signal).then(() => 'late' as const)
+  const late = clock.sleep(limitMs, timer.signal).then(() => 'late' as const)
   const first = await Promise.race([work.then((value) => ({ value })), late])
   timer.abort()
   return first === 'late' ? giveUp() : first.value

@@ -98,10 +98,12 @@ export class Outbox {
 
   /** Waits for what is under way and closes the publisher. The signal was aborted before. */
   async close(): Promise<void> {
+    // First, since it cuts off a publish that a broker which is away would hold up.
+    const closed = this.#publisher.close().catch(() => {})
     await this.#pump
     await this.#lateCommit
     await this.#trim
-    await this.#publisher.close().catch(() => {})
+    await closed
   }
 
   #push(pending: Pending): void {

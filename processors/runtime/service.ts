@@ -52,8 +52,7 @@ export class Service implements AsyncDisposable {
   /** Drains, publishes, commits, leaves. Bounded: what can't be finished in time is left to the next owner. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort()
-    // Left to right, so that what a stage still publishes finds its reader for as long as possible.
-    for (const group of this.#groups) await group[Symbol.asyncDispose]()
+    await Promise.all(this.#groups.map((group) => group[Symbol.asyncDispose]()))
   }
 
   #fail(error: unknown): void {

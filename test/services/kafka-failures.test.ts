@@ -4,6 +4,7 @@ import { offset } from '../../processors/app/units.ts'
 import { kafkaConfig } from '../../processors/engine/kafka/config.ts'
 import { openKafka } from '../../processors/engine/kafka/engine.ts'
 import type { Engine, NewRecord } from '../../processors/engine/ports.ts'
+import { Link } from '../chaos/link.ts'
 import {
   eventually,
   expectChain,
@@ -242,3 +243,67 @@ const range = (from: number, to: number): string[] => Array.from({ length: to - 
 
 const numbers = (topic: string, from: number, to: number): NewRecord[] =>
   range(from, to).map((value) => record(topic, `k${value}`, value, 0))
+
+describe.skipIf(localProcessesUnavailable())(
+  'a link to the broker that is cut and silent',
+  { timeout: 120_000 },
+  () => {
+    let link: Link
+    let kafka: KafkaServer
+    beforeAll(async () => {
+      link = await Link.open(0)
+      kafka = await startKafka({ advertise: link.port })
+      link.target(Number(kafka.brokers.split(':')[1]))
+    })
+    afterAll(async () => {
+      await kafka?.[Symbol.asyncDispose]()
+      await link?.[Symbol.asyncDispose]()
+    })
+
+    it('ends every call, and closes without waiting for anybody', async () => {
+      const env = { ...NOWHERE, KAFKA_BROKERS: `127.0.0.1:${link.port}` }
+      const engine = await openKafka(kafkaConfig(env))
+      const prefix = uniquePrefix()
+      const topics = ['a', 'b', 'c'].map((name) => `${prefix}${name}`)
+      await engine.log.ensureTopics(topics.map((topic) => ({ topic, partitions: 2, cleanup: 'delete' })))
+      const subscriptions = await Promise.all(
+        topics.map((topic) => engine.log.subscribe(`${topic}-group`, [topic], new Member('one'))),
+      )
+      // Requests of all kinds are under way whenever the link is cut.
+      const stop = new AbortController()
+      let ended = 0
+      const ask = async (request: () => Promise<unknown>) => {
+        while (!stop.signal.aborted) {
+          await request().catch(() => {})
+          ended++
+          await new Promise((resolve) => setImmediate(resolve))
+        }
+      }
+      const asking = Promise.all(
+        topics.flatMap((topic) => [
+          ask(() => engine.log.bounds(topic)),
+          ask(() => engine.log.committed(`${topic}-group`, { topic, partition: 0 })),
+          ask(async () => (await engine.log.publisher(`${topic}-publisher`)).close()),
+        ]),
+      )
+      for (let cut = 0; cut < 8; cut++) {
+        const before = ended
+        link.cut()
+        await eventually('calls fail', patience, () => ended > before + 20)
+        link.heal()
+        await eventually('the broker answers', patience, async () => {
+          await engine.log.topics().catch(() => {})
+          return !engine.down().has('kafka')
+        })
+      }
+      link.silent('both')
+      stop.abort()
+      const started = performance.now()
+      await Promise.all(subscriptions.map((one) => one.close()))
+      await engine[Symbol.asyncDispose]()
+      await asking
+      // Well below the ten seconds after which a request counts as unanswered.
+      expect(performance.now() - started).toBeLessThan(8_000)
+    })
+  },
+)

@@ -81,7 +81,6 @@ export class GroupMember {
     const drained = this.#drain(this.#owned, { lost: false })
     this.#owned = []
     await this.#beatUntil(drained)
-    // A join under way may take as long as others drain; the coordinator forgets us by itself.
     await bounded(this.#wire.clock, LEAVE_MS, this.#leave())
     await this.#line.close()
     await bounded(this.#wire.clock, LEAVE_MS, this.#running ?? Promise.resolve())
@@ -204,7 +203,8 @@ export class GroupMember {
     })
     while (!isDone) {
       await this.#wire.clock.sleep(this.#wire.settings.heartbeatMs, done.signal)
-      if (!isDone && this.#generation >= 0) await this.#beat().catch(() => {})
+      // While a join is under way, a beat waits behind it on the line.
+      if (!isDone && this.#generation >= 0) await Promise.race([this.#beat().catch(() => {}), watched])
     }
     await watched
   }
@@ -251,12 +251,15 @@ export class GroupMember {
   async #leave(): Promise<void> {
     if (this.#memberId === '') return
     const request = { groupId: this.#group, memberId: this.#memberId }
-    await this.#line
+    // A line of its own: on the other one a join may be under way, which takes as long as all members need to come.
+    const line = this.#wire.line()
+    await line
       .call(`group ${this.#group}`, async (cluster) => {
-        const coordinator = await this.#line.coordinator(cluster, 'group', this.#group)
+        const coordinator = await line.coordinator(cluster, 'group', this.#group)
         await coordinator.leaveGroup(request)
       })
       .catch(() => {})
+    await line.close()
   }
 }
 

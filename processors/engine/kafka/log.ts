@@ -137,7 +137,7 @@ export class KafkaLog implements Log {
     this.#closing.abort()
     await Promise.all([...this.#open].map((one) => one.close()))
     await this.#appender.close()
-    await this.#control.close()
+    await this.#wire.close()
   }
 
   #tracked<T extends { close(): Promise<void> }>(opened: T): T {

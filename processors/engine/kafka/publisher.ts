@@ -27,7 +27,8 @@ interface Doubt {
 }
 
 const ATTEMPTS_MAX = 3
-const CLOSE_MS = ms(5_000)
+/** A publish under way may end by itself for so long; then it is cut off, and whoever opens the publisher next ends its transaction. */
+const CLOSE_MS = ms(1_000)
 const BATCH_BYTES_MIN = 1_024
 const SEQUENCE_MODULUS = 2 ** 31
 

@@ -7,19 +7,16 @@
  */
 import { type Cluster, Kafka, logLevel, type SASLOptions } from 'kafkajs'
 import { RtmlError } from '../../app/errors.ts'
-import { type Clock, ms } from '../../app/units.ts'
+import type { Clock } from '../../app/units.ts'
 import type { BrokerSettings } from './config.ts'
 import type { Health } from './health.ts'
 import { oauthTokens } from './oauth.ts'
+import { boundConnections } from './protocol/connections.ts'
 import { isRefused, isSilent } from './protocol/errors.ts'
 import { nodeOf, type WireBroker } from './protocol/node.ts'
 import { findCoordinator } from './protocol/requests.ts'
-import { bounded } from './retry.ts'
 import { text } from './text.ts'
 import { tlsOptions } from './tls.ts'
-
-/** How long a disconnect may take; kafkajs waits for answers that may never come. */
-const DISCONNECT_BOUND_MS = ms(1_000)
 
 /** Opens connections with one set of settings. */
 export class Wire {
@@ -27,6 +24,7 @@ export class Wire {
   readonly clock: Clock
   readonly health: Health
   readonly #kafka: Promise<Kafka>
+  readonly #lines = new Set<Line>()
 
   constructor(settings: BrokerSettings, clock: Clock, health: Health, log?: (text: string) => void) {
     this.settings = settings
@@ -42,20 +40,29 @@ export class Wire {
 
   /** Connections of one user: requests of one node wait for each other, so users that wait long have their own. */
   line(): Line {
-    return new Line(this)
+    const line = new Line(this, () => this.#lines.delete(line))
+    this.#lines.add(line)
+    return line
+  }
+
+  /** Closes the lines that are still open: somebody may be waiting for a broker that is away. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#lines].map((line) => line.close()))
   }
 }
 
 /** One set of connections, one to each node (and one more for fetches); opened on first use, thrown away on failure. */
 export class Line {
   readonly #wire: Wire
-  #cluster: Promise<Cluster> | undefined
+  readonly #onClosed: () => void
+  #connections: Connections | undefined
   #closed = false
   readonly #coordinators = new Map<string, WireBroker>()
   #turn = 0
 
-  constructor(wire: Wire) {
+  constructor(wire: Wire, onClosed: () => void) {
     this.#wire = wire
+    this.#onClosed = onClosed
   }
 
   /**
@@ -68,14 +75,16 @@ export class Line {
     const { health } = this.#wire
     if (this.#closed) throw new RtmlError('LOG_DOWN', 'the log is closed', { place })
     try {
-      this.#cluster ??= this.#open()
-      const value = await use(await this.#cluster)
+      this.#connections ??= this.#open()
+      const value = await use(await this.#connections.cluster)
       health.up('kafka')
       return value
     } catch (error) {
       if (error instanceof RtmlError) throw error
       if (isRefused(error)) throw refusal(place, error)
       if (!isSilent(error)) throw error
+      // Cut off by `close`: that says nothing about the broker.
+      if (this.#closed) throw new RtmlError('LOG_DOWN', 'the log is closed', { place, cause: error })
       health.silent('kafka')
       this.drop()
       const brokers = this.#wire.settings.brokers.join(',')
@@ -119,28 +128,44 @@ export class Line {
 
   /** Throws the connections away; the next call opens new ones. */
   drop(): void {
-    const cluster = this.#cluster
-    this.#cluster = undefined
+    this.#connections?.cut()
+    this.#connections = undefined
     this.#coordinators.clear()
-    // Nobody waits for it: a frozen broker would hold it up.
-    cluster?.then((open) => open.disconnect()).catch(() => {})
   }
 
+  /** Closes the connections at once; requests under way fail with LOG_DOWN. */
   async close(): Promise<void> {
     this.#closed = true
-    const cluster = this.#cluster
-    this.#cluster = undefined
-    if (!cluster) return
-    const disconnected = cluster.then((open) => open.disconnect())
-    await bounded(this.#wire.clock, DISCONNECT_BOUND_MS, disconnected)
+    this.#onClosed()
+    this.drop()
   }
 
-  async #open(): Promise<Cluster> {
-    const cluster = newCluster(await this.#wire.kafka())
-    await cluster.connect()
-    await cluster.refreshMetadata()
-    return cluster
+  #open(): Connections {
+    const { clock, settings } = this.#wire
+    let isCut = false
+    let cut: (() => void) | undefined
+    const open = async () => {
+      const cluster = newCluster(await this.#wire.kafka())
+      cut = boundConnections(cluster, clock, settings.requestTimeoutMs)
+      if (isCut) cut()
+      await cluster.connect()
+      await cluster.refreshMetadata()
+      return cluster
+    }
+    return {
+      cluster: open(),
+      cut: () => {
+        isCut = true
+        cut?.()
+      },
+    }
   }
+}
+
+interface Connections {
+  readonly cluster: Promise<Cluster>
+  /** Closes them at once, also while they are being opened. */
+  cut(): void
 }
 
 function newCluster(kafka: Kafka): Cluster {
