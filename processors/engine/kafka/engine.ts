@@ -7,11 +7,13 @@ import { type Dependency, Health } from './health.ts'
 import { KafkaLog } from './log.ts'
 import { RedisLine } from './redis.ts'
 import { ConfluentRegistry } from './registry.ts'
+import { bounded } from './retry.ts'
 import { RedisStore } from './store.ts'
 import { Wire } from './wire.ts'
 
 /** A dependency that nobody has heard of for so long is asked whether it is there. */
 const PROBE_EVERY_MS = ms(2_000)
+const CLOSE_MS = ms(1_000)
 
 export interface KafkaEngineOptions {
   /** Wall time unless given. */
@@ -49,7 +51,8 @@ export async function openKafka(config: KafkaConfig, options: KafkaEngineOptions
       await log.close()
       await store.close()
       await registry.close()
-      await Promise.all(watches)
+      // A probe under way may wait for a server that is away: nobody needs its answer any more.
+      await bounded(clock, CLOSE_MS, Promise.all(watches))
     },
   }
 }

@@ -3,7 +3,7 @@ import { Agent as HttpAgent } from 'node:http'
 import { Agent as HttpsAgent } from 'node:https'
 import { COMPATIBILITY, SchemaRegistry, SchemaType } from '@kafkajs/confluent-schema-registry'
 import { RtmlError } from '../../app/errors.ts'
-import { type Clock, type EpochMs, epochMs } from '../../app/units.ts'
+import { type Clock, type EpochMs, epochMs, ms } from '../../app/units.ts'
 import type { Registry } from '../ports.ts'
 import type { RegistrySettings } from './config.ts'
 import type { Health } from './health.ts'
@@ -27,6 +27,9 @@ interface Found {
 }
 
 type Middleware = NonNullable<ConstructorParameters<typeof SchemaRegistry>[0]['middlewares']>[number]
+
+/** A registration asks for the subject's level, then registers, and maybe again. */
+const REQUESTS_OF_A_CALL = 4
 
 /** Of one registration: the subject's level becomes known by one, a conflict with another worker by one. */
 const REGISTER_TRIES = 4
@@ -135,11 +138,26 @@ export class ConfluentRegistry implements Registry {
   /** @throws RtmlError; the client's own error for what the registry says of a request */
   async #call<T>(place: string, use: (client: SchemaRegistry) => Promise<T>): Promise<T> {
     try {
-      const value = await use(await this.#client)
+      const value = await this.#inTime(use(await this.#client))
       this.#health.up('registry')
       return value
     } catch (error) {
       throw this.#classified(place, error)
+    }
+  }
+
+  /** The HTTP client's own time-out doesn't see a connection that ends in the middle of an answer. */
+  async #inTime<T>(asked: Promise<T>): Promise<T> {
+    const limitMs = this.#settings.requestTimeoutMs * REQUESTS_OF_A_CALL
+    const timer = new AbortController()
+    const late = this.#clock.sleep(ms(limitMs), timer.signal).then(() => {
+      if (!timer.signal.aborted) this.#health.silent('registry')
+      throw new RtmlError('REGISTRY_DOWN', `${this.#settings.url} has not answered within ${limitMs} ms. Retried.`)
+    })
+    try {
+      return await Promise.race([asked, late])
+    } finally {
+      timer.abort()
     }
   }
 
