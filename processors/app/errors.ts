@@ -7,6 +7,8 @@ export const CODES = {
   // application file and plan
   CONFIG: { severity: 'fatal', about: 'the application file is not valid' },
   MODEL_INPUT: { severity: 'fatal', about: 'a model wants an input that the feature set does not give' },
+  BUNDLE: { severity: 'fatal', about: 'a bundle is damaged, incomplete, too large, or fails its own tests' },
+  GRAPH: { severity: 'fatal', about: 'a graph does not fit together: the message names node and port' },
   MODEL_LOAD: { severity: 'fatal', about: 'an ONNX file cannot be loaded' },
   MODEL_ROUTING: { severity: 'fatal', about: 'a model cannot get the role that is asked for' },
   MODEL_CONFLICT: { severity: 'fatal', about: 'somebody else has changed the routing of the service meanwhile' },

@@ -45,21 +45,21 @@ export function signatureOf({ numberColumns, textColumns, output, written }: Pro
 }
 
 /** @throws Error when the tensors are of other widths than the graph reads */
-export function rowsOf({ numberColumns, textColumns }: Program, inputs: ReadonlyMap<string, Tensor>): SourceRows {
-  const numbers = inputs.get(NUMBERS)
-  const texts = inputs.get(TEXTS)
+export function rowsOf({ numberColumns, textColumns }: Program, inputs: Readonly<Record<string, Tensor>>): SourceRows {
+  const numbers = inputs[NUMBERS]
+  const texts = inputs[TEXTS]
   const rows = numbers?.dims[0] ?? texts?.dims[0] ?? 0
   const given = numbers?.data ?? new Float32Array(0)
   if (!(given instanceof Float32Array) && !(given instanceof Float64Array)) throw new Error('numbers are float32 or float64')
   const list = (texts?.data ?? []) as readonly (string | null)[]
   if (given.length !== rows * numberColumns || list.length !== rows * textColumns)
     throw new Error(`${rows} rows want ${numberColumns} numbers and ${textColumns} texts each`)
-  const unfit = inputs.get(UNFIT)?.data as Uint8Array | undefined
+  const unfit = inputs[UNFIT]?.data as Uint8Array | undefined
   return { rows, numbers: given, numberColumns, texts: list, textColumns, unfit }
 }
 
 /** The run's results by tensor name. @param fetches undefined: the answer's columns and the rows' state */
-export function tensorsOf(program: Program, run: Run, rows: number, fetches: readonly string[] | undefined): Map<string, Tensor> {
+export function tensorsOf(program: Program, run: Run, rows: number, fetches: readonly string[] | undefined): Record<string, Tensor> {
   const tensors = new Map<string, Tensor>()
   const isWanted = (name: string): boolean => fetches === undefined || fetches.includes(name)
   tensors.set(STATE, bytes(stateOf(run, rows)))
@@ -71,12 +71,12 @@ export function tensorsOf(program: Program, run: Run, rows: number, fetches: rea
   }
   if (run.failures.some((it) => it !== undefined)) tensors.set(FAILURES, texts(Array.from(run.failures, (it) => (it ? JSON.stringify(it) : ''))))
   if (run.problems.length > 0) tensors.set(PROBLEMS, texts(run.problems))
-  if (!fetches?.includes(TRACE)) return tensors
+  if (!fetches?.includes(TRACE)) return Object.fromEntries(tensors)
   for (const [node, { kept, columns }] of run.trace) {
     tensors.set(`${TRACE}:${node}`, bytes(kept ?? new Uint8Array(rows).fill(1)))
     for (const [name, column] of columns) tensors.set(`${TRACE}:${node}:${name}`, tensorOf(column))
   }
-  return tensors
+  return Object.fromEntries(tensors)
 }
 
 function stateOf({ kept, failures }: Run, rows: number): Uint8Array {

@@ -8,6 +8,7 @@ import {
   type QuickJSContext,
   type QuickJSHandle,
   type QuickJSRuntime,
+  type QuickJSSyncVariant,
   type QuickJSWASMModule,
 } from 'quickjs-emscripten-core'
 import type { ColumnList, ModuleSpec } from './protocol.ts'
@@ -87,7 +88,7 @@ export class Interpreter {
   }
 
   static async open(): Promise<Interpreter> {
-    return new Interpreter(await newQuickJSWASMModuleFromVariant(variant))
+    return new Interpreter(await newQuickJSWASMModuleFromVariant(variant as unknown as QuickJSSyncVariant))
   }
 
   /** Evaluates a module once and throws it away: syntax, imports, the default export. @throws ModuleProblem */
