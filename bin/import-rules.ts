@@ -16,8 +16,10 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   features: ['app', 'expressions'],
   // Rules read what the kernel keeps; scores come as numbers.
   decisions: ['app', 'expressions', 'features'],
+  // A graph runs as a model: it knows tensors and hashes, nothing of plans and pools.
+  graph: ['app', 'expressions', 'scorer/half.ts', 'scorer/hash.ts', 'scorer/types.ts'],
   // The scorer reads vectors: the types of features, not their code.
-  scorer: ['app', 'expressions', 'onnx', 'features/types.ts'],
+  scorer: ['app', 'expressions', 'graph', 'onnx', 'features/types.ts'],
   // The gallery adds up records of models; whoever reads and writes them stands in runtime.
   gallery: ['app'],
   // Learners are mathematics over vectors: no clock, no randomness, no I/O of their own.

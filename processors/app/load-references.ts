@@ -272,7 +272,17 @@ function featureOfColumn(column: string): string {
 
 function checkModel(name: string, model: ModelDefinition, declared: Declared): Issue[] {
   const path: Path = ['models', name]
+  const isBundle = /\.zip$/i.test((model.uri ?? model.file ?? '').replace(/[?#].*$/s, ''))
   return [
+    ...(model.inputs === undefined && !isBundle
+      ? [
+          {
+            path,
+            message:
+              'wants "inputs": the features that it was trained with, in that order. Only a bundle (.zip) says them itself.',
+          },
+        ]
+      : []),
     ...checkInputs([...path, 'inputs'], model.inputs, declared),
     ...checkModelFile(path, model),
     ...(model.output !== undefined && model.outputs !== undefined
@@ -282,7 +292,7 @@ function checkModel(name: string, model: ModelDefinition, declared: Declared): I
   ]
 }
 
-function checkInputs(path: Path, inputs: ModelDefinition['inputs'], { features }: Declared): Issue[] {
+function checkInputs(path: Path, inputs: ModelDefinition['inputs'] = [], { features }: Declared): Issue[] {
   const wanted: [Path, string][] = []
   const add = (at: Path, names: string | readonly string[]) => {
     if (typeof names === 'string') wanted.push([at, names])

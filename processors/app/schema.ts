@@ -405,7 +405,7 @@ const output = z.union([
 ])
 
 const model = z.strictObject({
-  file: z.string().optional().meta({ description: 'ONNX file, relative to the application file' }),
+  file: z.string().optional().meta({ description: 'ONNX file or bundle (.zip), relative to the application file' }),
   uri: z.string().optional().meta({ description: 'file:, http(s): or s3: address, with sha256' }),
   sha256: z
     .string()
@@ -418,7 +418,11 @@ const model = z.strictObject({
     .meta({ description: 'named in every score' }),
   inputs: z
     .union([z.array(z.string()).min(1), z.record(z.string(), z.union([z.string(), z.array(z.string()).min(1)]))])
-    .meta({ description: "features of the model's only input, in order; or input name → feature(s)" }),
+    .optional()
+    .meta({
+      description:
+        "features of the model's only input, in order; or input name → feature(s). A bundle's graph names its own: column → feature where they differ",
+    }),
   output: output.optional().meta({ description: 'which output is the score, when it is not plain' }),
   outputs: z.record(name, output).optional().meta({ description: 'several named scores of one model' }),
   role: z

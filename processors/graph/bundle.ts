@@ -58,14 +58,21 @@ export { isZip as isBundle }
  */
 export function readBundle(bytes: Uint8Array, limits = BUNDLE_LIMITS): Bundle {
   if (bytes.length > limits.maxBytes)
-    return refuse(`has ${bytes.length} bytes, the limit is ${limits.maxBytes}. Make its models smaller, or give them by uri.`)
+    return refuse(
+      `has ${bytes.length} bytes, the limit is ${limits.maxBytes}. Make its models smaller, or give them by uri.`,
+    )
   const entries = unzip(bytes, limits)
   const graph = parseGraph(json(entries, 'graph.json', MAX_GRAPH_BYTES))
   const models = carried(entries, graph, 'onnx')
-  const modules = new Map([...carried(entries, graph, 'custom')].map(([sha256, data]) => [sha256, decode(`modules/${sha256}.js`, data)]))
+  const modules = new Map(
+    [...carried(entries, graph, 'custom')].map(([sha256, data]) => [sha256, decode(`modules/${sha256}.js`, data)]),
+  )
   const tests = testsOf(entries, limits.maxTests)
-  const made = entries.has('provenance.json') ? provenance.safeParse(json(entries, 'provenance.json', MAX_GRAPH_BYTES)) : undefined
-  if (made && !made.success) return refuse(`${made.error.issues[0]?.path.join('.')}: ${made.error.issues[0]?.message}.`, 'provenance.json')
+  const made = entries.has('provenance.json')
+    ? provenance.safeParse(json(entries, 'provenance.json', MAX_GRAPH_BYTES))
+    : undefined
+  if (made && !made.success)
+    return refuse(`${made.error.issues[0]?.path.join('.')}: ${made.error.issues[0]?.message}.`, 'provenance.json')
   return { graph, models, modules, tests, provenance: made?.data }
 }
 
@@ -80,21 +87,28 @@ function unzip(bytes: Uint8Array, limits: ZipLimits): Map<string, Uint8Array> {
 }
 
 /** The files that nodes name, each checked against its name. */
-function carried(entries: ReadonlyMap<string, Uint8Array>, graph: Graph, op: 'onnx' | 'custom'): Map<string, Uint8Array> {
+function carried(
+  entries: ReadonlyMap<string, Uint8Array>,
+  graph: Graph,
+  op: 'onnx' | 'custom',
+): Map<string, Uint8Array> {
   const found = new Map<string, Uint8Array>()
   const declared = op === 'onnx' ? graph.models : graph.modules
   for (const node of graph.nodes) {
     if (node.op !== op) continue
     const sha256 = node.op === 'onnx' ? node.params.model : node.params.module
     const name = node.op === 'onnx' ? `models/${sha256}.onnx` : `modules/${sha256}.js`
-    const data = entries.get(name) ?? refuse(`entry ${name} is missing, which node ${node.id} names. Write the bundle again.`)
+    const data =
+      entries.get(name) ?? refuse(`entry ${name} is missing, which node ${node.id} names. Write the bundle again.`)
     if (found.has(sha256)) continue
     const real = createHash('sha256').update(data).digest('hex')
-    if (real !== sha256) return refuse(`has SHA-256 ${real}: it was changed after node ${node.id} named it. Write the bundle again.`, name)
+    if (real !== sha256)
+      return refuse(`has SHA-256 ${real}: it was changed after node ${node.id} named it. Write the bundle again.`, name)
     if (op === 'custom' && data.length > MAX_MODULE_BYTES)
       return refuse(`has ${data.length} bytes, the limit of a module is ${MAX_MODULE_BYTES}.`, name)
     const said = declared?.[sha256]?.bytes
-    if (said !== undefined && said !== data.length) return refuse(`has ${data.length} bytes, graph.json says ${said}.`, name)
+    if (said !== undefined && said !== data.length)
+      return refuse(`has ${data.length} bytes, graph.json says ${said}.`, name)
     found.set(sha256, data)
   }
   return found
@@ -104,7 +118,10 @@ function testsOf(entries: ReadonlyMap<string, Uint8Array>, maxTests: number): Bu
   const inputs = lines(entries, 'tests/input.jsonl', maxTests)
   const answers = lines(entries, 'tests/expected.jsonl', maxTests)
   if (inputs.length !== answers.length)
-    return refuse(`has ${inputs.length} lines, tests/expected.jsonl has ${answers.length}: each question has one answer.`, 'tests/input.jsonl')
+    return refuse(
+      `has ${inputs.length} lines, tests/expected.jsonl has ${answers.length}: each question has one answer.`,
+      'tests/input.jsonl',
+    )
   return inputs.map((question, index) => {
     const parsed = expected.safeParse(answers[index])
     if (parsed.success) return { question, expected: parsed.data }
@@ -123,7 +140,8 @@ function lines(entries: ReadonlyMap<string, Uint8Array>, name: string, maxTests:
 }
 
 function json(entries: ReadonlyMap<string, Uint8Array>, name: string, maxBytes: number): unknown {
-  const data = entries.get(name) ?? refuse(`has no entry ${name}. Write it with rtml's Python package: graph.bundle(…).`)
+  const data =
+    entries.get(name) ?? refuse(`has no entry ${name}. Write it with rtml's Python package: graph.bundle(…).`)
   if (data.length > maxBytes) return refuse(`has ${data.length} bytes, the limit is ${maxBytes}.`, name)
   return parse(decode(name, data), name, '')
 }

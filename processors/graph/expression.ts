@@ -40,7 +40,8 @@ class Compiler {
   }
 
   compile(expr: Expr, depth: number): Compiled {
-    if (depth > MAX_DEPTH) return refuse(this.#where, `the expression is more than ${MAX_DEPTH} deep. Compute it in two nodes.`)
+    if (depth > MAX_DEPTH)
+      return refuse(this.#where, `the expression is more than ${MAX_DEPTH} deep. Compute it in two nodes.`)
     if (typeof expr === 'object' && expr !== null) {
       const keys = Object.keys(expr).sort().join()
       if ('col' in expr && keys === 'col') return this.#column(expr.col)
@@ -71,10 +72,12 @@ class Compiler {
 
   #call(name: string, args: readonly Expr[], depth: number): Compiled {
     const spec = Object.hasOwn(SPECS, name) ? SPECS[name] : undefined
-    if (!spec) return refuse(this.#where, `function ${JSON.stringify(name)} is not known.${didYouMean(String(name), FUNCTIONS)}`)
+    if (!spec)
+      return refuse(this.#where, `function ${JSON.stringify(name)} is not known.${didYouMean(String(name), FUNCTIONS)}`)
     const { least, most = least } = spec
     if (args.length < least || args.length > Math.min(most, MAX_ARGUMENTS)) {
-      const count = least === most ? `${least}` : most === Number.POSITIVE_INFINITY ? `${least} or more` : `${least} to ${most}`
+      const count =
+        least === most ? `${least}` : most === Number.POSITIVE_INFINITY ? `${least} or more` : `${least} to ${most}`
       return refuse(this.#where, `${name} takes ${count} arguments, here are ${args.length}.`)
     }
     return spec.build(
@@ -162,7 +165,8 @@ const folded = (f: (x: number, y: number) => number, dtypeOf: (args: readonly Co
   return {
     least: 2,
     most: Number.POSITIVE_INFINITY,
-    build: (args, refuse) => args.slice(1).reduce((left, right) => two.build([left, right], refuse), args[0] as Compiled),
+    build: (args, refuse) =>
+      args.slice(1).reduce((left, right) => two.build([left, right], refuse), args[0] as Compiled),
   }
 }
 
@@ -176,7 +180,11 @@ function roundToEven(x: number): number {
   return Math.abs(x % 1) === 0.5 && near % 2 !== 0 ? near - 1 : near
 }
 
-const compared = (numbers: (x: number, y: number) => boolean, texts: (order: number) => boolean, ofNull: 0 | 1): Spec => ({
+const compared = (
+  numbers: (x: number, y: number) => boolean,
+  texts: (order: number) => boolean,
+  ofNull: 0 | 1,
+): Spec => ({
   least: 2,
   build: (args, refuse) => {
     const [a, b] = args as [Compiled, Compiled]
@@ -370,7 +378,9 @@ const SPECS: Readonly<Record<string, Spec>> = {
       const { dtype, numbers, texts } = a as Compiled
       const literals = values.map((it) => it.literal)
       if (literals.includes(undefined)) refuse('the arguments after the first are literals.')
-      const other = literals.find((it) => it !== null && dtype !== null && (typeof it === 'string') !== (dtype === 'string'))
+      const other = literals.find(
+        (it) => it !== null && dtype !== null && (typeof it === 'string') !== (dtype === 'string'),
+      )
       if (other !== undefined) refuse(`${JSON.stringify(other)} is looked for in ${dtype}. Write values of its type.`)
       if (dtype === 'string') {
         const set = new Set(literals)

@@ -16,9 +16,37 @@ const column = { name: columnName, type: dtype, default: value.optional() }
 const reduce = z.enum(['first', 'last', 'count', 'sum', 'mean', 'min', 'max'])
 
 export const FUNCTIONS = [
-  ...['add', 'sub', 'mul', 'div', 'floordiv', 'mod', 'pow', 'neg', 'abs', 'sqrt', 'exp', 'log', 'log1p', 'floor', 'ceil'],
+  ...[
+    'add',
+    'sub',
+    'mul',
+    'div',
+    'floordiv',
+    'mod',
+    'pow',
+    'neg',
+    'abs',
+    'sqrt',
+    'exp',
+    'log',
+    'log1p',
+    'floor',
+    'ceil',
+  ],
   ...['round', 'min', 'max', 'clip', 'eq', 'ne', 'lt', 'le', 'gt', 'ge', 'and', 'or', 'not', 'isnull', 'isin', 'where'],
-  ...['coalesce', 'lower', 'upper', 'strip', 'length', 'concat', 'contains', 'startswith', 'endswith', 'hash', 'epochms'],
+  ...[
+    'coalesce',
+    'lower',
+    'upper',
+    'strip',
+    'length',
+    'concat',
+    'contains',
+    'startswith',
+    'endswith',
+    'hash',
+    'epochms',
+  ],
   ...['year', 'month', 'day', 'hour', 'minute', 'second', 'dayofweek'],
 ] as const
 
@@ -28,7 +56,10 @@ export type Expr =
   | { readonly fn: string; readonly args: readonly Expr[] }
 
 /** Checked when it is compiled, with the place in words: a union of schemas would only say that nothing fits. */
-const expr = z.custom<Expr>((it) => typeof it === 'object' && it !== null, 'an expression is {col}, {lit} or {fn, args}')
+const expr = z.custom<Expr>(
+  (it) => typeof it === 'object' && it !== null,
+  'an expression is {col}, {lit} or {fn, args}',
+)
 
 const nodeOf = <Op extends string, Shape extends z.ZodRawShape>(op: Op, params: Shape) =>
   z.strictObject({ id, op: z.literal(op), title: z.string().max(200).optional(), params: z.strictObject(params) })
@@ -108,7 +139,10 @@ const node = z.discriminatedUnion('op', [
   nodeOf('custom', {
     module: sha256,
     inputs: names,
-    outputs: z.array(z.strictObject({ name: columnName, type: dtype })).min(1).max(1_024),
+    outputs: z
+      .array(z.strictObject({ name: columnName, type: dtype }))
+      .min(1)
+      .max(1_024),
     timeoutMs: z.int().min(1).max(1_000).default(20),
     memoryMb: z.int().min(8).max(256).default(32),
   }),
@@ -125,14 +159,16 @@ const graph = z.strictObject({
   name: id,
   description: z.string().max(2_000).optional(),
   nodes: z.array(node).min(1).max(256),
-  edges: z
-    .array(z.strictObject({ from: id, to: id, port: z.enum(['in', 'left', 'right']).default('in') }))
-    .max(1_024),
+  edges: z.array(z.strictObject({ from: id, to: id, port: z.enum(['in', 'left', 'right']).default('in') })).max(1_024),
   output: z.strictObject({ node: id, columns: names, score: columnName.optional() }),
   models: z
     .record(
       sha256,
-      z.strictObject({ bytes: z.int().min(1).max(536_870_912), irVersion: z.int(), opset: z.record(z.string(), z.int()) }),
+      z.strictObject({
+        bytes: z.int().min(1).max(536_870_912),
+        irVersion: z.int(),
+        opset: z.record(z.string(), z.int()),
+      }),
     )
     .optional(),
   modules: z.record(sha256, z.strictObject({ bytes: z.int().min(1).max(262_144) })).optional(),

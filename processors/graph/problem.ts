@@ -17,7 +17,10 @@ export function refuse({ node, port }: Where, text: string): never {
 export function wanted(schema: Schema, name: string, where: Where): Dtype {
   const dtype = schema.get(name)
   if (dtype === undefined) {
-    refuse(where, `column ${JSON.stringify(name)} is missing.${didYouMean(name, schema.keys()) || ' There are no columns.'}`)
+    refuse(
+      where,
+      `column ${JSON.stringify(name)} is missing.${didYouMean(name, schema.keys()) || ' There are no columns.'}`,
+    )
   }
   return dtype
 }

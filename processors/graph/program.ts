@@ -54,6 +54,10 @@ export interface Program {
   /** The column that is the service's score; undefined: the graph answers with texts only. */
   readonly score: string | undefined
   readonly written: readonly Written[]
+  /** Nodes in the order in which they run. */
+  readonly order: readonly string[]
+  /** Nodes that the answer depends on. */
+  readonly leads: ReadonlySet<string>
   run(given: SourceRows, host: Host, options?: { trace?: boolean }): Promise<Run>
 }
 
@@ -73,7 +77,7 @@ export function compileGraph(graph: Graph, context: StepContext = { signature: (
   const nodes = nodesById(graph)
   const inputs = portsOf(graph, nodes)
   const order = sorted(graph, inputs)
-  checkReached(graph, inputs)
+  const leads = checkReached(graph, inputs)
   const sourceNodes = order.filter(isSource)
   const sources = sourceColumns(sourceNodes)
   const placed: Placed[] = []
@@ -81,7 +85,12 @@ export function compileGraph(graph: Graph, context: StepContext = { signature: (
   const written: Written[] = []
   for (const node of order) {
     const feeds = (inputs.get(node.id) ?? []).map((id) => placeOf.get(id) as number)
-    const step = stepOf(node, feeds.map((it) => (placed[it] as Placed).step.schema), sources, context)
+    const step = stepOf(
+      node,
+      feeds.map((it) => (placed[it] as Placed).step.schema),
+      sources,
+      context,
+    )
     if (step.schema.size > MAX_COLUMNS)
       refuse(at(node), `the frame has ${step.schema.size} columns, the limit is ${MAX_COLUMNS}. Select fewer before.`)
     if ('written' in step) written.push(...(step.written as readonly Written[]))
@@ -95,9 +104,12 @@ export function compileGraph(graph: Graph, context: StepContext = { signature: (
   const parts = { graph, sources, sourceNodes: sourceNodes.map(({ id }) => id), output, score, written }
   return {
     ...parts,
+    order: order.map(({ id }) => id),
+    leads,
     numberColumns: sources.filter(({ dtype }) => dtype !== 'string').length,
     textColumns: sources.filter(({ dtype }) => dtype === 'string').length,
-    run: (given, host, options = {}) => runSteps({ ...parts, ownSources, placed, placeOf, last }, given, host, options.trace === true),
+    run: (given, host, options = {}) =>
+      runSteps({ ...parts, ownSources, placed, placeOf, last }, given, host, options.trace === true),
   }
 }
 
@@ -118,7 +130,8 @@ function portsIn(node: GraphNode): readonly Port[] {
 /** Node → the nodes at its ports, in the ports' order. */
 function portsOf(graph: Graph, nodes: ReadonlyMap<string, GraphNode>): Map<string, string[]> {
   const known = (id: string, where: Where): GraphNode =>
-    nodes.get(id) ?? refuse(where, `an edge names node ${JSON.stringify(id)}, which isn't there.${didYouMean(id, nodes.keys())}`)
+    nodes.get(id) ??
+    refuse(where, `an edge names node ${JSON.stringify(id)}, which isn't there.${didYouMean(id, nodes.keys())}`)
   const found = new Map<string, Map<Port, string>>()
   for (const { from, to, port } of graph.edges) {
     const target = known(to, { node: from })
@@ -131,7 +144,10 @@ function portsOf(graph: Graph, nodes: ReadonlyMap<string, GraphNode>): Map<strin
     const taken = found.get(to) ?? new Map<Port, string>()
     const other = taken.get(port)
     if (other !== undefined)
-      refuse({ node: to, port }, `two edges lead here, from ${other} and ${from}. Bring them together with join or union.`)
+      refuse(
+        { node: to, port },
+        `two edges lead here, from ${other} and ${from}. Bring them together with join or union.`,
+      )
     found.set(to, taken.set(port, from))
   }
   if (!nodes.has(graph.output.node)) known(graph.output.node, { node: graph.output.node })
@@ -140,7 +156,11 @@ function portsOf(graph: Graph, nodes: ReadonlyMap<string, GraphNode>): Map<strin
     const taken = found.get(node.id)
     inputs.set(
       node.id,
-      portsIn(node).map((port) => taken?.get(port) ?? refuse({ node: node.id, port }, 'no edge leads here. Add one from the node that gives its rows.')),
+      portsIn(node).map(
+        (port) =>
+          taken?.get(port) ??
+          refuse({ node: node.id, port }, 'no edge leads here. Add one from the node that gives its rows.'),
+      ),
     )
   }
   return inputs
@@ -155,7 +175,10 @@ function sorted(graph: Graph, inputs: ReadonlyMap<string, readonly string[]>): G
   const visit = (id: string): void => {
     if (state.get(id) === 'done') return
     if (state.get(id) === 'open')
-      refuse({ node: id }, `the graph is cyclic: ${[...path.slice(path.indexOf(id)), id].join(' → ')}. Take one of these edges out.`)
+      refuse(
+        { node: id },
+        `the graph is cyclic: ${[...path.slice(path.indexOf(id)), id].join(' → ')}. Take one of these edges out.`,
+      )
     state.set(id, 'open')
     path.push(id)
     for (const from of inputs.get(id) ?? []) visit(from)
@@ -167,8 +190,8 @@ function sorted(graph: Graph, inputs: ReadonlyMap<string, readonly string[]>): G
   return order
 }
 
-/** A node that nothing reads and that writes nothing is a mistake of the author. */
-function checkReached(graph: Graph, inputs: ReadonlyMap<string, readonly string[]>): void {
+/** A node that nothing reads and that writes nothing is a mistake of the author. @returns the nodes that the answer depends on */
+function checkReached(graph: Graph, inputs: ReadonlyMap<string, readonly string[]>): Set<string> {
   const reached = new Set<string>()
   const reach = (id: string): void => {
     if (reached.has(id)) return
@@ -176,12 +199,23 @@ function checkReached(graph: Graph, inputs: ReadonlyMap<string, readonly string[
     for (const from of inputs.get(id) ?? []) reach(from)
   }
   reach(graph.output.node)
+  const leads = new Set(reached)
   for (const { id, op } of graph.nodes) if (SINKS.has(op)) reach(id)
   const idle = graph.nodes.find(({ id }) => !reached.has(id))
-  if (idle) refuse(at(idle), `leads neither to the output (node ${graph.output.node}) nor to a sink. Connect it or take it out.`)
+  if (idle)
+    refuse(
+      at(idle),
+      `leads neither to the output (node ${graph.output.node}) nor to a sink. Connect it or take it out.`,
+    )
+  return leads
 }
 
-function stepOf(node: GraphNode, feeds: readonly Schema[], sources: readonly SourceColumn[], context: StepContext): Step {
+function stepOf(
+  node: GraphNode,
+  feeds: readonly Schema[],
+  sources: readonly SourceColumn[],
+  context: StepContext,
+): Step {
   const [left, right] = feeds as [Schema, Schema]
   switch (node.op) {
     case 'input':
@@ -272,7 +306,10 @@ async function runSteps(parts: Parts, given: SourceRows, host: Host, isTraced: b
   const frames: Frame[] = []
   const trace = new Map<string, Traced>()
   for (const { node, step, feeds } of parts.placed) {
-    const made = step.run(feeds.map((it) => frames[it] as Frame), context)
+    const made = step.run(
+      feeds.map((it) => frames[it] as Frame),
+      context,
+    )
     // Only nodes that run a model are waited for: a turn of the event loop for each step would cost more than the steps.
     const frame = made instanceof Promise ? await made : made
     frames.push(frame)
@@ -283,7 +320,14 @@ async function runSteps(parts: Parts, given: SourceRows, host: Host, isTraced: b
     const frame = frames[parts.placeOf.get(node) as number] as Frame
     return { column: frame.columns.get(column) as Column, kept: frame.kept }
   })
-  return { columns: pick(last, [...parts.output.keys()]), kept: last.kept, failures, problems: context.problems, written, trace }
+  return {
+    columns: pick(last, [...parts.output.keys()]),
+    kept: last.kept,
+    failures,
+    problems: context.problems,
+    written,
+    trace,
+  }
 }
 
 const pick = (frame: Frame, names: readonly string[]): Map<string, Column> =>

@@ -1,6 +1,6 @@
 /** Questions in JSON → the rows that a graph reads; and how a path of an event is read. */
 import { parseFieldPath, type Step } from '../expressions/field-path.ts'
-import { valueOf } from './ops/columns.ts'
+import { jsonValue } from './ops/columns.ts'
 import type { Program } from './program.ts'
 import type { Origin, Reduce, SourceRows } from './sources.ts'
 import type { Failure } from './step.ts'
@@ -40,7 +40,7 @@ export function readQuestions(program: Program, questions: readonly Question[]):
     const source = sourceNodes.indexOf(column.node)
     for (const [row, question] of questions.entries()) {
       const value = read(question) ?? null
-      const made = value === null || Number.isNaN(value) ? null : valueOf(value, column.dtype)
+      const made = value === null || Number.isNaN(value) ? null : jsonValue(value, column.dtype)
       if (made === undefined) {
         failures[row] ??= { node: column.node, column: column.name }
         unfit ??= new Uint8Array(rows * sourceNodes.length)
@@ -54,7 +54,8 @@ export function readQuestions(program: Program, questions: readonly Question[]):
   return { rows: { rows, numbers, numberColumns, texts, textColumns, unfit }, failures }
 }
 
-function readerOf(origin: Origin): (question: Question) => unknown {
+/** Reads one value of a question. @throws ExpressionError for a path that is none */
+export function readerOf(origin: Origin): (question: Question) => unknown {
   switch (origin.kind) {
     case 'record':
       return ({ record }) => own(record, origin.name)
@@ -121,4 +122,3 @@ function reduced(values: readonly unknown[], reduce: Reduce): unknown {
       return numbers.reduce((most, it) => Math.max(most, it))
   }
 }
-

@@ -46,7 +46,10 @@ function originOf(node: SourceNode, column: SourceNode['params']['columns'][numb
   if ('path' in column) {
     const isList = column.path.includes('[*]')
     if (isList && column.reduce === undefined)
-      refuse(at(node), `column ${JSON.stringify(column.name)} takes every element of ${column.path}. Say what to make of them: reduce: first, last, count, sum, mean, min or max.`)
+      refuse(
+        at(node),
+        `column ${JSON.stringify(column.name)} takes every element of ${column.path}. Say what to make of them: reduce: first, last, count, sum, mean, min or max.`,
+      )
     return { kind: 'event', path: column.path, reduce: column.reduce }
   }
   for (const kind of ['feature', 'score', 'segment', 'attribute'] as const) {
@@ -88,7 +91,8 @@ export function sourceFrame(
     if (dtype === 'string') made.set(name, textColumn(column, given))
     else {
       const data = numberColumn(column, given)
-      if (!hasNull(dtype)) for (let row = 0; row < rows; row++) if (!fits(data[row] as number, dtype)) fail(row, { node, column: name })
+      if (!hasNull(dtype))
+        for (let row = 0; row < rows; row++) if (!fits(data[row] as number, dtype)) fail(row, { node, column: name })
       made.set(name, { dtype, data })
     }
   }
@@ -103,11 +107,15 @@ export function sourceFrame(
 const fits = (value: number, dtype: Dtype): boolean =>
   dtype === 'bool' ? value === 0 || value === 1 : Number.isSafeInteger(value)
 
-function numberColumn({ slot, dtype, default: given }: SourceColumn, { numbers, numberColumns, rows }: SourceRows): Float64Array {
+function numberColumn(
+  { slot, dtype, default: given }: SourceColumn,
+  { numbers, numberColumns, rows }: SourceRows,
+): Float64Array {
   const data = new Float64Array(rows)
   for (let row = 0, from = slot; row < rows; row++, from += numberColumns) data[row] = numbers[from] as number
   if (given !== undefined) for (let row = 0; row < rows; row++) if (Number.isNaN(data[row])) data[row] = given as number
-  if (dtype === 'float32' && numbers instanceof Float64Array) for (let row = 0; row < rows; row++) data[row] = Math.fround(data[row] as number)
+  if (dtype === 'float32' && numbers instanceof Float64Array)
+    for (let row = 0; row < rows; row++) data[row] = Math.fround(data[row] as number)
   return data
 }
 

@@ -19,7 +19,11 @@ export interface RunContext {
   /** Columns of sources, by node. */
   source(node: string): Frame
   /** Runs the model of an `onnx` node. @throws Error when the run fails */
-  runModel(sha256: string, feeds: Readonly<Record<string, Tensor>>, fetches: readonly string[]): Promise<Record<string, Tensor>>
+  runModel(
+    sha256: string,
+    feeds: Readonly<Record<string, Tensor>>,
+    fetches: readonly string[],
+  ): Promise<Record<string, Tensor>>
   /** Calls the module of a `custom` node. @throws Error when it breaks a bound, throws, or answers in another form */
   callModule(node: string, columns: ReadonlyMap<string, Column>, rows: number): Promise<ReadonlyMap<string, Column>>
 }

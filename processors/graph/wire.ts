@@ -50,7 +50,8 @@ export function rowsOf({ numberColumns, textColumns }: Program, inputs: Readonly
   const texts = inputs[TEXTS]
   const rows = numbers?.dims[0] ?? texts?.dims[0] ?? 0
   const given = numbers?.data ?? new Float32Array(0)
-  if (!(given instanceof Float32Array) && !(given instanceof Float64Array)) throw new Error('numbers are float32 or float64')
+  if (!(given instanceof Float32Array) && !(given instanceof Float64Array))
+    throw new Error('numbers are float32 or float64')
   const list = (texts?.data ?? []) as readonly (string | null)[]
   if (given.length !== rows * numberColumns || list.length !== rows * textColumns)
     throw new Error(`${rows} rows want ${numberColumns} numbers and ${textColumns} texts each`)
@@ -59,17 +60,24 @@ export function rowsOf({ numberColumns, textColumns }: Program, inputs: Readonly
 }
 
 /** The run's results by tensor name. @param fetches undefined: the answer's columns and the rows' state */
-export function tensorsOf(program: Program, run: Run, rows: number, fetches: readonly string[] | undefined): Record<string, Tensor> {
+export function tensorsOf(
+  { leads }: Program,
+  run: Run,
+  rows: number,
+  fetches: readonly string[] | undefined,
+): Record<string, Tensor> {
   const tensors = new Map<string, Tensor>()
   const isWanted = (name: string): boolean => fetches === undefined || fetches.includes(name)
-  tensors.set(STATE, bytes(stateOf(run, rows)))
-  for (const [name, column] of run.columns) if (isWanted(columnTensor(name))) tensors.set(columnTensor(name), tensorOf(column))
+  tensors.set(STATE, bytes(stateOf(run, leads, rows)))
+  for (const [name, column] of run.columns)
+    if (isWanted(columnTensor(name))) tensors.set(columnTensor(name), tensorOf(column))
   for (const [index, { column, kept }] of run.written.entries()) {
     if (!isWanted(writtenTensor(index))) continue
     tensors.set(writtenTensor(index), tensorOf(column))
     if (kept) tensors.set(writtenKept(index), bytes(kept))
   }
-  if (run.failures.some((it) => it !== undefined)) tensors.set(FAILURES, texts(Array.from(run.failures, (it) => (it ? JSON.stringify(it) : ''))))
+  if (run.failures.some((it) => it !== undefined))
+    tensors.set(FAILURES, texts(Array.from(run.failures, (it) => (it ? JSON.stringify(it) : ''))))
   if (run.problems.length > 0) tensors.set(PROBLEMS, texts(run.problems))
   if (!fetches?.includes(TRACE)) return Object.fromEntries(tensors)
   for (const [node, { kept, columns }] of run.trace) {
@@ -79,9 +87,14 @@ export function tensorsOf(program: Program, run: Run, rows: number, fetches: rea
   return Object.fromEntries(tensors)
 }
 
-function stateOf({ kept, failures }: Run, rows: number): Uint8Array {
+/** A row that failed on the way to the answer has none, also where a join or a union would have brought it back. */
+function stateOf({ kept, failures }: Run, leads: ReadonlySet<string>, rows: number): Uint8Array {
   const state = new Uint8Array(rows).fill(KEPT)
-  if (kept) for (let row = 0; row < rows; row++) if (kept[row] !== 1) state[row] = failures[row] ? FAILED : 0
+  for (let row = 0; row < rows; row++) {
+    const failure = failures[row]
+    if (failure && (kept?.[row] === 0 || leads.has(failure.node))) state[row] = FAILED
+    else if (kept?.[row] === 0) state[row] = 0
+  }
   return state
 }
 
@@ -93,6 +106,7 @@ const texts = (data: readonly string[]): Tensor => ({ type: 'string', dims: [dat
 
 /** Copied where the array is a part of a larger one: what leaves a thread is handed over with its whole buffer. */
 function tensorOf(column: Column): Tensor {
-  if (column.dtype === 'string') return { type: 'string', dims: [column.data.length], data: column.data as readonly string[] }
+  if (column.dtype === 'string')
+    return { type: 'string', dims: [column.data.length], data: column.data as readonly string[] }
   return { type: 'float64', dims: [column.data.length], data: column.data.slice() }
 }

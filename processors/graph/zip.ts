@@ -30,18 +30,21 @@ export function readZip(bytes: Uint8Array, limits: ZipLimits): Map<string, Uint8
   const end = endOf(view)
   const count = view.getUint16(end + 10, true)
   const directory = view.getUint32(end + 16, true)
-  if (count === 0xffff || directory === 0xffffffff) throw new ZipProblem('zip64 is not read: write it with less than 65535 entries and 4 GiB')
+  if (count === 0xffff || directory === 0xffffffff)
+    throw new ZipProblem('zip64 is not read: write it with less than 65535 entries and 4 GiB')
   if (count > limits.maxEntries) throw new ZipProblem(`has ${count} entries, the limit is ${limits.maxEntries}`)
   const entries = new Map<string, Uint8Array>()
   let total = 0
   let at = directory
   for (let index = 0; index < count; index++) {
-    if (at + 46 > end || view.getUint32(at, true) !== CENTRAL) throw new ZipProblem(`the directory is damaged at entry ${index + 1}`)
+    if (at + 46 > end || view.getUint32(at, true) !== CENTRAL)
+      throw new ZipProblem(`the directory is damaged at entry ${index + 1}`)
     const nameBytes = view.getUint16(at + 28, true)
     const name = nameOf(bytes.subarray(at + 46, at + 46 + nameBytes), index)
     const data = entry(bytes, view, at, end, name, limits)
     total += data.length
-    if (total > limits.maxTotalBytes) throw new ZipProblem(`its entries have more than ${limits.maxTotalBytes} bytes together`)
+    if (total > limits.maxTotalBytes)
+      throw new ZipProblem(`its entries have more than ${limits.maxTotalBytes} bytes together`)
     if (entries.has(name)) throw new ZipProblem(`entry ${JSON.stringify(name)} stands twice`)
     if (!name.endsWith('/')) entries.set(name, data)
     at += 46 + nameBytes + view.getUint16(at + 30, true) + view.getUint16(at + 32, true)
@@ -53,7 +56,8 @@ function endOf(view: DataView): number {
   const first = Math.max(0, view.byteLength - END_BYTES - MAX_COMMENT)
   for (let at = view.byteLength - END_BYTES; at >= first; at--) {
     if (view.getUint32(at, true) === END && at + END_BYTES + view.getUint16(at + 20, true) === view.byteLength) {
-      if (view.getUint16(at + 4, true) !== 0 || view.getUint16(at + 6, true) !== 0) throw new ZipProblem('spans several disks')
+      if (view.getUint16(at + 4, true) !== 0 || view.getUint16(at + 6, true) !== 0)
+        throw new ZipProblem('spans several disks')
       return at
     }
   }
@@ -74,7 +78,14 @@ function nameOf(bytes: Uint8Array, index: number): string {
   return name
 }
 
-function entry(bytes: Uint8Array, view: DataView, at: number, end: number, name: string, limits: ZipLimits): Uint8Array {
+function entry(
+  bytes: Uint8Array,
+  view: DataView,
+  at: number,
+  end: number,
+  name: string,
+  limits: ZipLimits,
+): Uint8Array {
   const place = `entry ${JSON.stringify(name)}`
   const flags = view.getUint16(at + 8, true)
   const method = view.getUint16(at + 10, true)
@@ -83,9 +94,12 @@ function entry(bytes: Uint8Array, view: DataView, at: number, end: number, name:
   const size = view.getUint32(at + 24, true)
   const local = view.getUint32(at + 42, true)
   if (flags & 1) throw new ZipProblem(`${place} is encrypted`)
-  if (packed === 0xffffffff || size === 0xffffffff || local === 0xffffffff) throw new ZipProblem(`${place} is zip64, which is not read`)
-  if (size > limits.maxEntryBytes) throw new ZipProblem(`${place} has ${size} bytes, the limit is ${limits.maxEntryBytes}`)
-  if (local + 30 > end || view.getUint32(local, true) !== LOCAL) throw new ZipProblem(`${place} isn't where the directory says`)
+  if (packed === 0xffffffff || size === 0xffffffff || local === 0xffffffff)
+    throw new ZipProblem(`${place} is zip64, which is not read`)
+  if (size > limits.maxEntryBytes)
+    throw new ZipProblem(`${place} has ${size} bytes, the limit is ${limits.maxEntryBytes}`)
+  if (local + 30 > end || view.getUint32(local, true) !== LOCAL)
+    throw new ZipProblem(`${place} isn't where the directory says`)
   const from = local + 30 + view.getUint16(local + 26, true) + view.getUint16(local + 28, true)
   if (from + packed > end) throw new ZipProblem(`${place} is cut`)
   const data = unpack(bytes.subarray(from, from + packed), method, size, place)
@@ -95,7 +109,8 @@ function entry(bytes: Uint8Array, view: DataView, at: number, end: number, name:
 
 function unpack(packed: Uint8Array, method: number, size: number, place: string): Uint8Array {
   if (method === 0) return packed
-  if (method !== 8) throw new ZipProblem(`${place} is packed by method ${method}; only stored (0) and deflate (8) are read`)
+  if (method !== 8)
+    throw new ZipProblem(`${place} is packed by method ${method}; only stored (0) and deflate (8) are read`)
   try {
     // Inflating stops at the size that the directory declared: what claims to be small can't grow.
     return inflateRawSync(packed, { maxOutputLength: Math.max(1, size) })

@@ -1,8 +1,11 @@
 /** The deploy check: a model's inputs and outputs against the feature set, by name. Nothing is left to be discovered by an event. */
 import { createHash } from 'node:crypto'
 import { RtmlError } from '../app/errors.ts'
+import type { ModelDefinition } from '../app/schema.ts'
 import { didYouMean } from '../app/suggest.ts'
 import type { Column, FeatureSet } from '../features/types.ts'
+import { isBundle } from '../graph/bundle.ts'
+import { bindGraph, type Extension } from './graph-model.ts'
 import type { OutputChoice, ScorerModel } from './plan.ts'
 import type { LoadedModel, TensorInfo } from './types.ts'
 
@@ -17,6 +20,8 @@ export interface BoundInput {
   readonly tail: readonly number[]
   /** The input is one vector without a batch dimension: scored row by row. */
   readonly isSingle: boolean
+  /** Of a graph's texts: how many columns are features, whose '' means missing. In a model's own input '' stays ''. */
+  readonly featureTexts?: number
 }
 
 export interface BoundOutput {
@@ -27,6 +32,10 @@ export interface BoundOutput {
   readonly column: number
   /** Columns of the tensor, when the model says so. */
   readonly width: number | undefined
+  /** Of a graph: the row has a score without it, too. */
+  readonly isOptional?: boolean
+  /** Of a graph's sink: 1 for the rows that it writes. */
+  readonly keptTensor?: string | undefined
 }
 
 export interface Binding {
@@ -40,10 +49,16 @@ export interface Binding {
   readonly checksum: string
   /** What an operator should know: row by row, padded. */
   readonly notes: readonly string[]
+  /** Of a graph that reads more than features. */
+  readonly extension?: Extension | undefined
 }
 
 /** What the check needs of a model's definition. */
-export type Bindable = Pick<ScorerModel, 'name' | 'version' | 'inputs' | 'outputs' | 'place'>
+export type Bindable = Pick<ScorerModel, 'name' | 'version' | 'inputs' | 'outputs' | 'place'> & {
+  readonly deploy?: ModelDefinition['deploy']
+  /** Looked at for a bundle only. */
+  readonly bytes?: Uint8Array
+}
 
 const NUMERIC = new Set(['float32', 'float64', 'float16', 'int64', 'int32', 'bool'])
 const FLOATS = new Set(['float32', 'float64', 'float16'])
@@ -53,6 +68,7 @@ const READABLE = new Set([...NUMERIC, 'uint8', 'int8', 'uint16', 'int16', 'uint3
  * @throws RtmlError MODEL_INPUT naming the input or output, what it wants, what there is and the nearest name
  */
 export function bindModel(model: Bindable, loaded: LoadedModel, featureSet: FeatureSet): Binding {
+  if (model.bytes && isBundle(model.bytes)) return bindGraph({ ...model, bytes: model.bytes }, featureSet)
   const context: Context = { model, loaded, featureSet, title: `${model.name}@${model.version}` }
   const inputs = bindInputs(context)
   const outputs = Object.entries(model.outputs).map(([name, choice]) => bindOutput(context, name, choice))
@@ -112,7 +128,7 @@ function bindInputs(context: Context): BoundInput[] {
 }
 
 function namedInputs(context: Context): Map<string, readonly string[]> {
-  const { inputs } = context.model
+  const { inputs = [] } = context.model
   const wanted = context.loaded.signature.inputs
   if (!Array.isArray(inputs)) {
     return new Map(Object.entries(inputs).map(([name, it]) => [name, Array.isArray(it) ? it : [it]]))

@@ -78,7 +78,7 @@ export function attributions(
   for (const [i, feature] of features.entries()) {
     const miss = outcome.misses[first + i]
     // Without the feature the model has no finite answer (a NaN that it can't take): nothing can be said of this one.
-    if (miss === 'notFinite' || miss === 'input') continue
+    if (miss === 'notFinite' || miss === 'input' || miss === 'filtered') continue
     if (miss !== undefined) return undefined
     const contribution = score - (outcome.values[(first + i) * outputs + output] as number)
     if (contribution !== 0) list.push({ feature, contribution })

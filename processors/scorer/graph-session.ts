@@ -1,6 +1,7 @@
 /** A bundle's graph as a model of the pool: its ONNX sessions and custom modules live in the worker, like any session. */
-import type { NodeOf } from '../graph/format.ts'
+
 import { readBundle } from '../graph/bundle.ts'
+import type { NodeOf } from '../graph/format.ts'
 import type { Column } from '../graph/frame.ts'
 import { compileGraph, type Host } from '../graph/program.ts'
 import { Sandbox } from '../graph/sandbox/sandbox.ts'
@@ -73,7 +74,11 @@ async function loadModule(node: NodeOf<'custom'>, modules: ReadonlyMap<string, s
   return key
 }
 
-async function callModule(key: string, columns: ReadonlyMap<string, Column>, rows: number): Promise<Map<string, Column>> {
+async function callModule(
+  key: string,
+  columns: ReadonlyMap<string, Column>,
+  rows: number,
+): Promise<Map<string, Column>> {
   const list = [...columns]
   const made = await (sandbox as Sandbox).call(
     key,

@@ -1,6 +1,7 @@
 /** Vectors → input tensors, output tensors → numbers. Runs once per row and model: no objects per row. */
 import type { Vector } from '../features/types.ts'
 import type { Binding, BoundInput, BoundOutput } from './bind.ts'
+import type { ExtendedVector } from './graph-model.ts'
 import { fromHalf, toHalf } from './half.ts'
 import type { Tensor, TensorData } from './types.ts'
 
@@ -20,6 +21,8 @@ export function packInputs(
   const tensors: Record<string, Tensor> = {}
   for (const input of binding.inputs) {
     const dims = input.isSingle ? input.tail : [rows, ...input.tail]
+    if ((vectors[from] as Partial<ExtendedVector> | undefined)?.isUnfit !== undefined)
+      markUnfit(vectors, from, to, unfit)
     tensors[input.name] = { type: input.type, dims, data: packInput(input, vectors, from, to, rows, unfit) }
   }
   return tensors
@@ -49,6 +52,10 @@ function packInput(
       const data = new Array<string>(rows * width)
       for (let row = 0, at = 0; row < rows; row++) {
         const { strings } = source(row)
+        if (input.featureTexts !== undefined) {
+          for (let i = 0; i < width; i++) data[at++] = textOf(strings, indexes[i] as number, input.featureTexts)
+          continue
+        }
         // A hole would make the runtime throw for the whole batch.
         for (let i = 0; i < width; i++) data[at++] = strings[indexes[i] as number] ?? ''
       }
@@ -95,6 +102,14 @@ function packInput(
     }
     return data
   }
+}
+
+/** Null is missing: a graph tells it from ''. Features don't, theirs is ''. */
+const textOf = (strings: readonly string[], index: number, featureTexts: number): string =>
+  (strings[index] || (index < featureTexts ? null : (strings[index] ?? null))) as string
+
+function markUnfit(vectors: readonly Vector[], from: number, to: number, unfit: Uint8Array): void {
+  for (let row = from; row < to; row++) if ((vectors[row] as ExtendedVector).isUnfit) unfit[row - from] = 1
 }
 
 /**

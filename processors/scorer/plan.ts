@@ -1,5 +1,8 @@
+import { RtmlError } from '../app/errors.ts'
 import type { ModelDefinition } from '../app/schema.ts'
 import type { Expression } from '../expressions/types.ts'
+import { isBundle } from '../graph/bundle.ts'
+import { graphOutputs, programOf } from './graph-model.ts'
 
 /** What takes a score's place when the model gives none. */
 export type Fallback =
@@ -64,7 +67,7 @@ export function scorerModel(name: string, definition: ModelDefinition, parts: Mo
     role: definition.role,
     share: definition.share ?? 0,
     inputs: definition.inputs,
-    outputs: definition.outputs ?? { score: definition.output },
+    outputs: outputsOf(name, definition, parts),
     when: parts.when,
     deadlineMs: definition.deadline,
     fallback: fallbackOf(definition, parts.rule),
@@ -74,6 +77,20 @@ export function scorerModel(name: string, definition: ModelDefinition, parts: Mo
     sha256: parts.sha256,
     place: parts.place,
   }
+}
+
+function outputsOf(name: string, definition: ModelDefinition, { bytes, place }: ModelParts): ScorerModel['outputs'] {
+  const given = definition.outputs ?? { score: definition.output }
+  const refuse = (text: string): never => {
+    throw new RtmlError('CONFIG', `${name}@${definition.version} ${text}`, place === undefined ? {} : { place })
+  }
+  if (!isBundle(bytes))
+    return definition.inputs === undefined
+      ? refuse('has no inputs. Give inputs: [feature, …], in the order of training.')
+      : given
+  if (definition.outputs !== undefined || definition.output !== undefined)
+    return refuse('is a bundle, whose graph says its outputs. Take output and outputs out.')
+  return Object.fromEntries(Object.keys(graphOutputs(programOf(bytes), name)).map((it) => [it, undefined]))
 }
 
 function fallbackOf(definition: ModelDefinition, rule: Expression | undefined): Fallback {

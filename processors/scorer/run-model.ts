@@ -2,19 +2,20 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type Clock, ms } from '../app/units.ts'
 import type { Vector } from '../features/types.ts'
+import { FAILED, KEPT, STATE } from '../graph/wire.ts'
 import type { Binding } from './bind.ts'
 import { packInputs, readOutput } from './pack.ts'
 import { PoolBusy } from './pool.ts'
-import type { ModelPool } from './types.ts'
+import type { ModelPool, Tensor } from './types.ts'
 
 /** Why a row has no score of the model itself. */
-export const MISSES = ['deadline', 'error', 'busy', 'notFinite', 'input'] as const
+export const MISSES = ['deadline', 'error', 'busy', 'notFinite', 'input', 'filtered'] as const
 export type Miss = (typeof MISSES)[number]
 
 export interface Outcome {
   /** Row-major: value of output `o` of row `r` at `r * outputs + o`. Meaningless where the row has a miss. */
   readonly values: Float64Array
-  /** By row; undefined: every output has a finite number. */
+  /** By row; undefined: every output has a finite number, or for a graph at least the service's score. */
   readonly misses: (Miss | undefined)[]
   readonly runs: number
   readonly errors: readonly Error[]
@@ -88,15 +89,34 @@ async function runChunk(
     for (const [o, output] of binding.outputs.entries()) {
       readOutput(output, results[output.tensor], rows, to - from, (row, value) => {
         outcome.values[(from + row) * stride + o] = value
-        if (!Number.isFinite(value)) outcome.misses[from + row] = 'notFinite'
+        if (!output.isOptional && !Number.isFinite(value)) outcome.misses[from + row] = 'notFinite'
       })
+      const kept = output.keptTensor === undefined ? undefined : results[output.keptTensor]
+      if (kept)
+        dropRows(kept, from, to, (row) => {
+          outcome.values[row * stride + o] = Number.NaN
+        })
     }
+    readState(results[STATE], from, to, outcome.misses)
     for (let row = 0; row < to - from; row++) if (unfit[row]) outcome.misses[from + row] = 'input'
   } catch (error) {
     if (signal?.aborted && error === signal.reason) return
     outcome.misses.fill(error instanceof PoolBusy ? 'busy' : 'error', from, to)
     outcome.errors.push(error as Error)
   }
+}
+
+/** What a graph says of its rows: filtered ones have no score, failed ones get the fallback. */
+function readState(state: Tensor | undefined, from: number, to: number, misses: (Miss | undefined)[]): void {
+  if (state?.type !== 'uint8') return
+  for (let row = from; row < to; row++) {
+    const it = state.data[row - from]
+    if (it !== KEPT) misses[row] = it === FAILED ? 'input' : 'filtered'
+  }
+}
+
+function dropRows({ data }: Tensor, from: number, to: number, drop: (row: number) => void): void {
+  for (let row = from; row < to; row++) if (data[row - from] !== 1) drop(row)
 }
 
 /** Gives `work` a signal that aborts when the budget is used up. */

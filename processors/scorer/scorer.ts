@@ -1,4 +1,6 @@
 /** Routing, batching, deadlines, fallbacks, explanations and hot swap over a model pool. */
+import { RtmlError } from '../app/errors.ts'
+import { didYouMean } from '../app/suggest.ts'
 import type { Clock } from '../app/units.ts'
 import type { Expression } from '../expressions/types.ts'
 import type { FeatureSet, Vector } from '../features/types.ts'
@@ -69,6 +71,10 @@ interface Prepared {
   readonly loaded: LoadedModel
   readonly binding: Binding
   readonly groups: readonly FeatureGroup[]
+  /** The vector of a profile that nothing is known of. */
+  readonly baseline: Vector
+  /** 0, or for a graph that reads scores of other models of the same event one more than theirs. */
+  readonly wave: number
   /** By output; empty unless the fallback is `previous`. */
   readonly previous: readonly PreviousScores[]
 }
@@ -155,6 +161,8 @@ class PoolScorer implements ModelScorer {
     try {
       const models: Prepared[] = []
       for (const model of plan.models) models.push(await this.#prepare(model, taken))
+      const waves = wavesOf(models)
+      for (const [index, wave] of waves.entries()) models[index] = { ...(models[index] as Prepared), wave }
       const shadows = models.flatMap((it, index) => (it.model.role === 'shadow' ? [index] : []))
       const old = this.#plan
       this.#plan = { models, services, shadows, calls: 0, isRetired: false }
@@ -179,7 +187,8 @@ class PoolScorer implements ModelScorer {
     for (const note of binding.notes) this.#log('model binding', { model: model.name, version: model.version, note })
     const remembers = model.fallback.kind === 'previous'
     const previous = remembers ? binding.outputs.map((_, output) => this.#previousOf(model, output)) : []
-    return { model, key, loaded, binding, groups: groupsOf(binding), previous }
+    const baseline = binding.extension?.baseline(this.#baseline) ?? this.#baseline
+    return { model, key, loaded, binding, groups: groupsOf(binding), baseline, wave: 0, previous }
   }
 
   /** A new version goes on from what the old one last said. */
@@ -212,12 +221,23 @@ class PoolScorer implements ModelScorer {
     const startedAt = this.#options.clock.now()
     this.#counts.rows += rows.length
     const assigned = assign(plan, rows)
-    const outcomes = await Promise.all(
-      plan.models.map((it, index) => this.#run(it, vectorsOf(rows, assigned[index] as number[]), it.model.deadlineMs)),
-    )
     const scores: Score[][] = rows.map(() => [])
-    for (const [index, prepared] of plan.models.entries()) {
-      this.#collect(prepared, assigned[index] as number[], rows, outcomes[index] as Outcome, scores)
+    const outcomes: Outcome[] = []
+    for (let wave = 0; outcomes.length < plan.models.length && wave <= plan.models.length; wave++) {
+      // Nearly always one wave. A graph that reads another model's score of the event runs after that model.
+      const members = plan.models.flatMap((it, index) => (it.wave === wave ? [index] : []))
+      const done = await Promise.all(
+        members.map((index) => {
+          const prepared = plan.models[index] as Prepared
+          const vectors = vectorsOf(prepared, rows, assigned[index] as number[], scores)
+          return this.#run(prepared, vectors, prepared.model.deadlineMs)
+        }),
+      )
+      for (const [at, index] of members.entries()) {
+        outcomes[index] = done[at] as Outcome
+        this.#collect(plan.models[index] as Prepared, assigned[index] as number[], rows, done[at] as Outcome, scores)
+      }
+      if (members.length === 0) break
     }
     const spentMs = this.#options.clock.now() - startedAt
     for (const [index, prepared] of plan.models.entries()) {
@@ -274,11 +294,17 @@ class PoolScorer implements ModelScorer {
         const output = (outputs[o] as (typeof outputs)[number]).name
         if (miss === undefined) {
           const value = outcome.values[i * outputs.length + o] as number
+          // What a graph gives beside its score may be missing for a row.
+          if (!Number.isFinite(value)) continue
           if (!row.hypothetical) previous[o]?.set(row.event.key, value)
           scores[at]?.push({ model: name, version, service, role, output, value, fallback: 'none' })
           continue
         }
         this.#fallbacks[miss]++
+        if (miss === 'filtered') {
+          this.#counts.absent++
+          continue
+        }
         const value = this.#fallbackValue(prepared, row, o)
         if (value === undefined) this.#counts.absent++
         else scores[at]?.push({ model: name, version, service, role, output, value, fallback: fallbackName(model) })
@@ -344,7 +370,8 @@ class PoolScorer implements ModelScorer {
     const parts: { wanted: (typeof wanted)[number]; perturbation: Perturbation; first: number }[] = []
     const vectors: Vector[] = []
     for (const it of wanted) {
-      const perturbation = perturb(it.row.vector, this.#baseline, prepared.groups)
+      const [vector] = vectorsOf(prepared, [it.row], [0], [scores[it.at] as Score[]]) as [Vector]
+      const perturbation = perturb(vector, prepared.baseline, prepared.groups)
       if (vectors.length > 0 && vectors.length + perturbation.vectors.length > MAX_EXPLAIN_ROWS) break
       parts.push({ wanted: it, perturbation, first: vectors.length })
       vectors.push(...perturbation.vectors)
@@ -392,8 +419,60 @@ function assign(plan: LivePlan, rows: readonly ScoringRow[]): number[][] {
   return assigned
 }
 
-function vectorsOf(rows: readonly ScoringRow[], assigned: readonly number[]): Vector[] {
-  return assigned.map((at) => (rows[at] as ScoringRow).vector)
+function vectorsOf(
+  { binding: { extension } }: Prepared,
+  rows: readonly ScoringRow[],
+  assigned: readonly number[],
+  scores: readonly (readonly Score[])[],
+): Vector[] {
+  if (!extension) return assigned.map((at) => (rows[at] as ScoringRow).vector)
+  return assigned.map((at) => {
+    const row = rows[at] as ScoringRow
+    return extension.extend(row, row.vector, { ...row.profile, scores: namedScores(scores[at] as readonly Score[]) })
+  })
+}
+
+/** Scores of an event by model and by model.output; shadows decide nothing, so nothing reads them. */
+function namedScores(scores: readonly Score[]): Record<string, number> {
+  const named: Record<string, number> = {}
+  for (const { model, output, role, value } of scores) {
+    if (role === 'shadow') continue
+    named[`${model}.${output}`] = value
+    if (!Object.hasOwn(named, model)) named[model] = value
+  }
+  return named
+}
+
+/** @throws RtmlError CONFIG when graphs read each other's scores in a circle, or a score that no model gives */
+function wavesOf(models: readonly Prepared[]): number[] {
+  const waves = new Array<number | undefined>(models.length)
+  const open = new Set<number>()
+  const waveOf = (index: number): number => {
+    const known = waves[index]
+    if (known !== undefined) return known
+    const { model, binding } = models[index] as Prepared
+    const place = model.place === undefined ? {} : { place: model.place }
+    if (open.has(index)) throw new RtmlError('CONFIG', `${model.name} reads a score that depends on its own.`, place)
+    open.add(index)
+    let wave = 0
+    for (const score of binding.extension?.scores ?? []) {
+      const [name] = score.split('.')
+      const givers = models.flatMap(({ model: it }, at) => (it.name === name && it.role !== 'shadow' ? [at] : []))
+      if (givers.length === 0) {
+        const names = models.map(({ model: it }) => it.name)
+        throw new RtmlError(
+          'CONFIG',
+          `${model.name} reads the score ${JSON.stringify(score)}, which no model gives.${didYouMean(score, names)}`,
+          place,
+        )
+      }
+      for (const giver of givers) wave = Math.max(wave, waveOf(giver) + 1)
+    }
+    open.delete(index)
+    waves[index] = wave
+    return wave
+  }
+  return models.map((_, index) => waveOf(index))
 }
 
 function attach(scores: Score[], prepared: Prepared, lists: readonly Attribution[][]): void {

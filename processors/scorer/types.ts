@@ -87,6 +87,12 @@ export interface ScoringRow {
   readonly vector: Vector
   /** Ask for attributions of every model, whatever the sampling says. */
   readonly explain?: boolean
+  /** What is known of the profile besides its features, for graphs that read it. */
+  readonly profile?:
+    | { readonly segments?: Readonly<Record<string, unknown>>; readonly attributes?: unknown }
+    | undefined
+  /** Columns of a request, for graphs that read more than features. */
+  readonly record?: Readonly<Record<string, unknown>> | undefined
   /** Only models of this service. Absent: all. */
   readonly service?: string
   /** A "what if": its scores are never remembered as the profile's last ones. */

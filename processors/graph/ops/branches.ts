@@ -8,9 +8,15 @@ export function join(node: NodeOf<'join'>, left: Schema, right: Schema): Step {
   const isLeft = node.params.how === 'left'
   for (const [name, dtype] of right) {
     if (left.has(name))
-      refuse(at(node, 'right'), `column ${JSON.stringify(name)} comes from both sides. Rename or select one of them before.`)
+      refuse(
+        at(node, 'right'),
+        `column ${JSON.stringify(name)} comes from both sides. Rename or select one of them before.`,
+      )
     if (isLeft && !hasNull(dtype))
-      refuse(at(node, 'right'), `column ${JSON.stringify(name)} is ${dtype}, which has no null for rows of left only. Cast it to float64.`)
+      refuse(
+        at(node, 'right'),
+        `column ${JSON.stringify(name)} is ${dtype}, which has no null for rows of left only. Cast it to float64.`,
+      )
   }
   return {
     schema: new Map([...left, ...right]),
@@ -62,6 +68,9 @@ function merged(left: Frame, right: Frame, name: string): Column {
   const [one, other] = [columnOf(left, name), columnOf(right, name)]
   const kept = left.kept as Uint8Array
   if (one.dtype === 'string')
-    return { dtype: 'string', data: one.data.map((it, row) => (kept[row] === 1 ? it : ((other.data[row] ?? null) as string | null))) }
+    return {
+      dtype: 'string',
+      data: one.data.map((it, row) => (kept[row] === 1 ? it : ((other.data[row] ?? null) as string | null))),
+    }
   return { dtype: one.dtype, data: one.data.map((it, row) => (kept[row] === 1 ? it : (other.data[row] as number))) }
 }

@@ -12,22 +12,25 @@ export function map(node: NodeOf<'map'>, schema: Schema): Step {
   const from = wanted(schema, column, at(node, 'in'))
   if (keep && type !== from)
     refuse(at(node), `keep: type is ${type}, column ${JSON.stringify(column)} is ${from}. With keep they are the same.`)
-  const valueOf = (value: Scalar | undefined): number | string | null =>
+  const tableValue = (value: Scalar | undefined): number | string | null =>
     value === null || value === undefined ? null : valueAs(value, type, as, at(node))
   const table = new Map<number | string, number | string | null>()
   for (const [key, value] of pairs) {
     if ((typeof key === 'string') !== (from === 'string'))
-      refuse(at(node, 'in'), `column ${JSON.stringify(column)} is ${from}, the table has the key ${JSON.stringify(key)}. Write keys of its type.`)
-    const made = valueOf(value)
+      refuse(
+        at(node, 'in'),
+        `column ${JSON.stringify(column)} is ${from}, the table has the key ${JSON.stringify(key)}. Write keys of its type.`,
+      )
+    const made = tableValue(value)
     // The first pair of a key counts. A key of another kind than the column's finds nothing: true isn't 1.
     const own = typeof key === 'boolean' ? Number(key) : key
     if (kindOf(key) === kindOfDtype(from) && !table.has(own)) table.set(own, made)
   }
-  const ofNull = valueOf(node.params.null)
-  const rest = valueOf(otherwise)
-  
+  const ofNull = tableValue(node.params.null)
+  const rest = tableValue(otherwise)
+
   const find = (value: number | string | null): number | string | null => {
-    if (value === null || value !== value) return ofNull
+    if (value === null || Number.isNaN(value)) return ofNull
     const found = table.get(value)
     return found !== undefined ? found : keep ? value : rest
   }
@@ -69,7 +72,13 @@ function mapped(
 /** Source of the edge rules: pandas.cut, which searches the edges from the left (right-closed) or the right (left-closed). */
 export function bin(node: NodeOf<'bin'>, schema: Schema): Step {
   const { column, as, labels, right, includeLowest } = node.params
-  wantedAs(schema, column, ['float64', 'float32', 'int64', 'bool'], at(node, 'in'), 'Intervals are of numbers: cast it, or use map.')
+  wantedAs(
+    schema,
+    column,
+    ['float64', 'float32', 'int64', 'bool'],
+    at(node, 'in'),
+    'Intervals are of numbers: cast it, or use map.',
+  )
   const edges = Float64Array.from(node.params.edges, Number)
   for (let i = 1; i < edges.length; i++) {
     if (!((edges[i - 1] as number) < (edges[i] as number)))
@@ -115,12 +124,18 @@ export function onehot(node: NodeOf<'onehot'>, schema: Schema): Step {
   const index = new Map<number | string, number>()
   for (const [i, category] of categories.entries()) {
     if ((typeof category === 'string') !== (from === 'string'))
-      refuse(at(node, 'in'), `column ${JSON.stringify(column)} is ${from}, category ${JSON.stringify(category)} is no such value.`)
+      refuse(
+        at(node, 'in'),
+        `column ${JSON.stringify(column)} is ${from}, category ${JSON.stringify(category)} is no such value.`,
+      )
     const key = typeof category === 'boolean' ? Number(category) : category
     if (index.has(key)) refuse(at(node), `category ${JSON.stringify(category)} stands twice.`)
     if (kindOf(category) === kindOfDtype(from)) index.set(key, i)
   }
-  const place = <T>(entries: Iterable<readonly [string, T]>, columns: readonly (readonly [string, T])[]): Map<string, T> =>
+  const place = <T>(
+    entries: Iterable<readonly [string, T]>,
+    columns: readonly (readonly [string, T])[],
+  ): Map<string, T> =>
     new Map(
       [...entries].flatMap((it): readonly (readonly [string, T])[] =>
         it[0] !== column ? [it] : keep ? [it, ...columns] : columns,
@@ -149,10 +164,12 @@ export function onehot(node: NodeOf<'onehot'>, schema: Schema): Step {
         else if (rest) rest[row] = 1
         else if (unknown === 'fail') bad[row] = 1
       }
-      const columns = made.map((name, i): [string, Column] => [name, { dtype: 'float32', data: data[i] as Float64Array }])
+      const columns = made.map((name, i): [string, Column] => [
+        name,
+        { dtype: 'float32', data: data[i] as Float64Array },
+      ])
       const next = { ...frame!, columns: place<Column>(frame!.columns, columns) }
       return failRows(next, bad, context, node.id, column)
     },
   }
 }
-

@@ -49,13 +49,14 @@ export function rename(node: NodeOf<'rename'>, schema: Schema): Step {
  * @throws RtmlError GRAPH when it isn't of the type
  */
 export function valueAs(value: number | string | boolean, dtype: Dtype, name: string, where: Where): number | string {
-  const made = valueOf(value, dtype)
-  if (made === undefined) refuse(where, `${JSON.stringify(value)} is no ${dtype}, which column ${JSON.stringify(name)} is.`)
+  const made = jsonValue(value, dtype)
+  if (made === undefined)
+    refuse(where, `${JSON.stringify(value)} is no ${dtype}, which column ${JSON.stringify(name)} is.`)
   return made
 }
 
 /** A JSON value as one of a column; undefined when it is none. Null is the caller's. */
-export function valueOf(value: unknown, dtype: Dtype): number | string | undefined {
+export function jsonValue(value: unknown, dtype: Dtype): number | string | undefined {
   if (dtype === 'string') return typeof value === 'string' ? value : undefined
   if (typeof value === 'boolean') return value ? 1 : 0
   if (value === 'Infinity' || value === '-Infinity') return isFloat(dtype) ? Number(value) : undefined
@@ -71,13 +72,20 @@ export function fill(node: NodeOf<'fill'>, schema: Schema): Step {
   const values = Object.entries(node.params.values).map(([name, value]) => {
     const dtype = wanted(schema, name, at(node, 'in'))
     if (typeof value === 'boolean' && dtype !== 'bool')
-      refuse(at(node, 'in'), `${value} can't fill ${JSON.stringify(name)}, which is ${dtype}. Give a value of its type.`)
+      refuse(
+        at(node, 'in'),
+        `${value} can't fill ${JSON.stringify(name)}, which is ${dtype}. Give a value of its type.`,
+      )
     return [name, valueAs(value, dtype, name, at(node))] as const
   })
   return {
     schema,
     changed: values.map(([name]) => name),
-    run: ([frame]) => withColumns(frame!, values.map(([name, value]) => [name, filled(columnOf(frame!, name), value)])),
+    run: ([frame]) =>
+      withColumns(
+        frame!,
+        values.map(([name, value]) => [name, filled(columnOf(frame!, name), value)]),
+      ),
   }
 }
 
@@ -93,9 +101,13 @@ export function cast(node: NodeOf<'cast'>, schema: Schema): Step {
   const casts = Object.entries(columns).map(([name, to]) => {
     const from = wanted(schema, name, at(node, 'in'))
     const remedy = remedyFor(from, to)
-    if (remedy) refuse(at(node, 'in'), `column ${JSON.stringify(name)} is ${from}, which can't be cast to ${to}. ${remedy}`)
+    if (remedy)
+      refuse(at(node, 'in'), `column ${JSON.stringify(name)} is ${from}, which can't be cast to ${to}. ${remedy}`)
     if (invalid === 'null' && !hasNull(to))
-      refuse(at(node), `invalid: null isn't possible for ${JSON.stringify(name)}: ${to} has no null. Use invalid: fail, or a float.`)
+      refuse(
+        at(node),
+        `invalid: null isn't possible for ${JSON.stringify(name)}: ${to} has no null. Use invalid: fail, or a float.`,
+      )
     return { name, to }
   })
   return {

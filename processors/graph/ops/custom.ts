@@ -1,5 +1,16 @@
 import type { NodeOf } from '../format.ts'
-import { type Column, columnOf, type Dtype, gather, hasNull, keptRows, numbersOf, type Schema, scatter, withColumns } from '../frame.ts'
+import {
+  type Column,
+  columnOf,
+  type Dtype,
+  gather,
+  hasNull,
+  keptRows,
+  numbersOf,
+  type Schema,
+  scatter,
+  withColumns,
+} from '../frame.ts'
 import { wanted } from '../problem.ts'
 import { at, failRows, type RunContext, type Step } from '../step.ts'
 

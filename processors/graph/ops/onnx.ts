@@ -1,8 +1,8 @@
+import { didYouMean } from '../../app/suggest.ts'
 import { fromHalf, toHalf } from '../../scorer/half.ts'
 import type { Tensor, TensorData, TensorInfo } from '../../scorer/types.ts'
-import { didYouMean } from '../../app/suggest.ts'
 import type { NodeOf } from '../format.ts'
-import { type Column, type Dtype, type Frame, keptRows, type Schema, scatter, columnOf } from '../frame.ts'
+import { type Column, columnOf, type Dtype, type Frame, keptRows, type Schema, scatter } from '../frame.ts'
 import { refuse, wanted } from '../problem.ts'
 import { at, failRows, type RunContext, type Step, type StepContext } from '../step.ts'
 
@@ -18,7 +18,10 @@ export function onnx(node: Node, schema: Schema, { signature }: StepContext): St
     for (const name of input.columns) wanted(schema, name, at(node, 'in'))
     const size = (input.shape ?? [input.columns.length]).reduce((product, it) => product * it, 1)
     if (size !== input.columns.length)
-      refuse(at(node), `input ${input.name}: shape [${input.shape?.join(', ')}] has ${size} values a row, its columns give ${input.columns.length}.`)
+      refuse(
+        at(node),
+        `input ${input.name}: shape [${input.shape?.join(', ')}] has ${size} values a row, its columns give ${input.columns.length}.`,
+      )
   }
   const made = new Map<string, Dtype>()
   for (const { as, type } of outputs) {
@@ -43,7 +46,11 @@ export function onnx(node: Node, schema: Schema, { signature }: StepContext): St
 }
 
 /** @returns the only number of rows that the model takes, if it takes only one */
-function checkSignature(node: Node, schema: Schema, known: { inputs: readonly TensorInfo[]; outputs: readonly TensorInfo[] }): number | undefined {
+function checkSignature(
+  node: Node,
+  schema: Schema,
+  known: { inputs: readonly TensorInfo[]; outputs: readonly TensorInfo[] },
+): number | undefined {
   const { inputs, outputs } = node.params
   let fixed: number | undefined
   for (const input of inputs) {
@@ -57,13 +64,17 @@ function checkSignature(node: Node, schema: Schema, known: { inputs: readonly Te
     for (const name of input.columns) {
       const dtype = schema.get(name) as Dtype
       if ((dtype === 'string') !== (info.type === 'string'))
-        refuse(at(node, 'in'), `column ${JSON.stringify(name)} is ${dtype}, input ${input.name} of the model is ${info.type}. Use map, onehot or cast before.`)
+        refuse(
+          at(node, 'in'),
+          `column ${JSON.stringify(name)} is ${dtype}, input ${input.name} of the model is ${info.type}. Use map, onehot or cast before.`,
+        )
     }
     const rows = checkShape(node, input, info)
     if (rows !== undefined) fixed = rows
   }
   for (const { name } of known.inputs) {
-    if (!inputs.some((it) => it.name === name)) refuse(at(node), `input ${JSON.stringify(name)} of the model gets no columns.`)
+    if (!inputs.some((it) => it.name === name))
+      refuse(at(node), `input ${JSON.stringify(name)} of the model gets no columns.`)
   }
   for (const { output, index, type } of outputs) {
     const info = known.outputs.find((it) => it.name === output)
@@ -76,12 +87,19 @@ function checkSignature(node: Node, schema: Schema, known: { inputs: readonly Te
     if (info.dims.length > 0 && width >= 0 && index >= width)
       refuse(at(node), `output ${output} has ${width} values a row; index ${index} isn't one of 0–${width - 1}.`)
     if (!givesType(info.type, type))
-      refuse(at(node), `output ${output} of the model is ${info.type}, which isn't ${type}. Give it the type ${typeOf(info.type)}.`)
+      refuse(
+        at(node),
+        `output ${output} of the model is ${info.type}, which isn't ${type}. Give it the type ${typeOf(info.type)}.`,
+      )
   }
   return fixed
 }
 
-function checkShape(node: Node, input: Node['params']['inputs'][number], { dims, name }: TensorInfo): number | undefined {
+function checkShape(
+  node: Node,
+  input: Node['params']['inputs'][number],
+  { dims, name }: TensorInfo,
+): number | undefined {
   // A file without a shape shows none at all: the columns' shape is taken at its word.
   if (!dims || dims.length === 0) return undefined
   const shape = input.shape ?? [input.columns.length]
@@ -89,7 +107,10 @@ function checkShape(node: Node, input: Node['params']['inputs'][number], { dims,
   const fits = tail.length === shape.length && tail.every((it, axis) => it < 0 || it === shape[axis])
   if (!fits) {
     const shown = (list: readonly number[]) => `[n, ${list.map((it) => (it < 0 ? '?' : it)).join(', ')}]`
-    refuse(at(node, 'in'), `input ${name} of the model is ${shown(tail)}, its columns give ${shown(shape)}. List the columns that it was trained with, or give their shape.`)
+    refuse(
+      at(node, 'in'),
+      `input ${name} of the model is ${shown(tail)}, its columns give ${shown(shape)}. List the columns that it was trained with, or give their shape.`,
+    )
   }
   return rows > 0 ? rows : undefined
 }
@@ -115,7 +136,8 @@ function checkWhole(node: Node, elements: ReadonlyMap<string, string>, frame: Fr
       const values = columnOf(frame, column).data
       for (let row = 0; row < bad.length; row++) {
         const value = values[row] as number
-        const fits = element === 'bool' ? value === 0 || value === 1 : Number.isInteger(value) && Math.abs(value) <= limit
+        const fits =
+          element === 'bool' ? value === 0 || value === 1 : Number.isInteger(value) && Math.abs(value) <= limit
         if (!fits) bad[row] = 1
       }
       next = failRows(next, bad, context, node.id, column)
@@ -135,7 +157,9 @@ async function runModel(
 ): Promise<Map<string, Column>> {
   const { model, inputs, outputs } = node.params
   const total = kept?.length ?? frame.rows
-  const data = outputs.map(({ type }) => (type === 'string' ? new Array<string | null>(total) : new Float64Array(total)))
+  const data = outputs.map(({ type }) =>
+    type === 'string' ? new Array<string | null>(total) : new Float64Array(total),
+  )
   const step = fixedRows ?? total
   for (let from = 0; from < total; from += step) {
     const rows = fixedRows ?? total
@@ -148,7 +172,8 @@ async function runModel(
       feeds[name] = { type: element, dims, data: pack(element, lists, kept, from, take, rows) }
     }
     const results = await context.runModel(model, feeds, fetches)
-    for (const [o, output] of outputs.entries()) unpack(results[output.output], output, rows, take, from, data[o] as never)
+    for (const [o, output] of outputs.entries())
+      unpack(results[output.output], output, rows, take, from, data[o] as never)
   }
   return new Map(
     outputs.map(({ as, type }, o): [string, Column] => {
@@ -218,7 +243,9 @@ function unpack(
   if (!tensor) throw new Error(`the run gave no output ${JSON.stringify(output)}`)
   const width = tensor.data.length / rows
   if (!Number.isInteger(width) || index >= width) {
-    throw new Error(`output ${JSON.stringify(output)} has shape [${tensor.dims.join(', ')}] for ${rows} rows; index ${index} isn't in it`)
+    throw new Error(
+      `output ${JSON.stringify(output)} has shape [${tensor.dims.join(', ')}] for ${rows} rows; index ${index} isn't in it`,
+    )
   }
   const isHalf = tensor.type === 'float16'
   for (let i = 0, at = index; i < take; i++, at += width) {
@@ -227,4 +254,3 @@ function unpack(
     else into[from + i] = isHalf ? fromHalf(value as number) : Number(value)
   }
 }
-

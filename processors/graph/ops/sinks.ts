@@ -31,7 +31,10 @@ export function sink(node: Sink, schema: Schema): Step & { readonly written: rea
   }
   for (const { kind, name, column, dtype } of written) {
     if (kind === 'score' && dtype === 'string')
-      refuse(at(node, 'in'), `score ${JSON.stringify(name)}: column ${JSON.stringify(column)} is a text. Write it as an attribute.`)
+      refuse(
+        at(node, 'in'),
+        `score ${JSON.stringify(name)}: column ${JSON.stringify(column)} is a text. Write it as an attribute.`,
+      )
   }
   return { schema, changed: [], written, run: ([frame]) => frame! }
 }

@@ -186,7 +186,9 @@ function exportOf(context: QuickJSContext, { source }: ModuleSpec): QuickJSHandl
   module.dispose()
   if (context.typeof(made) === 'function') return made
   made.dispose()
-  throw new ModuleProblem('the module has no default export that is a function: export default (columns, rows) => ({ … })')
+  throw new ModuleProblem(
+    'the module has no default export that is a function: export default (columns, rows) => ({ … })',
+  )
 }
 
 function problemOf(context: QuickJSContext, error: QuickJSHandle): ModuleProblem {

@@ -19,7 +19,13 @@ export interface ColumnList {
 export type SandboxRequest =
   | { readonly op: 'load'; readonly id: number; readonly key: string; readonly spec: ModuleSpec }
   | { readonly op: 'unload'; readonly id: number; readonly key: string }
-  | { readonly op: 'call'; readonly id: number; readonly key: string; readonly columns: ColumnList; readonly rows: number }
+  | {
+      readonly op: 'call'
+      readonly id: number
+      readonly key: string
+      readonly columns: ColumnList
+      readonly rows: number
+    }
 
 export type SandboxReply =
   | { readonly id: number; readonly ok: true; readonly columns?: ColumnList }
