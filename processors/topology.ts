@@ -2,7 +2,7 @@
  * The one page that wires processors to topics.
  *
  *   raw.<source> ─► map.<source> ─► xdm.events ─► profile ─┬─► profile.scores
- *   raw.<source> (keyed by identity, alone) ───► profile ──┼─► samples
+ *   raw.<source> (keyed by identity, alone) ───► profile ──┼─► samples ─► outcomes, labels ─► training.examples
  *                                                          ├─► <app>.entity.<name> ─► entity.<name>
  *                                                          └─► dlq.raw, dlq.xdm
  */
@@ -18,7 +18,14 @@ import { createFeatureSet, sideFeatures } from './features/index.ts'
 import type { FeatureSet, Lookups } from './features/types.ts'
 import { type CompiledLabel, compileLabels } from './learner/labels/definition.ts'
 import { createMapper, loadMapping, type Mapper, type ReadFile } from './mapper/index.ts'
-import { SCORES_SCHEMA, SEGMENTS_SCHEMA, scoresSubject, segmentsSubject } from './outputs/index.ts'
+import {
+  examplesSchema,
+  examplesSubject,
+  SCORES_SCHEMA,
+  SEGMENTS_SCHEMA,
+  scoresSubject,
+  segmentsSubject,
+} from './outputs/index.ts'
 import type { ShardContext, ShardOptions } from './runtime/context.ts'
 import { Layouts } from './runtime/layouts.ts'
 import { LookupTables } from './runtime/lookup-tables.ts'
@@ -31,7 +38,10 @@ import { withControls } from './runtime/stages/control-records.ts'
 import { EntityReader } from './runtime/stages/entity-reader.ts'
 import { entityStage } from './runtime/stages/entity-stage.ts'
 import { type EventSource, HISTORY_HEADER, mappedSource, xdmSource } from './runtime/stages/event-source.ts'
+import type { ExampleOptions } from './runtime/stages/example-writer.ts'
+import { labelStage, waitingLabels } from './runtime/stages/label-stage.ts'
 import { mapStage } from './runtime/stages/map-stage.ts'
+import { outcomeStage } from './runtime/stages/outcome-stage.ts'
 import { ProfileRules } from './runtime/stages/profile-rules.ts'
 import { profileStage } from './runtime/stages/profile-stage.ts'
 import { PSEUDONYM_BYTES } from './runtime/stages/profile-state.ts'
@@ -302,7 +312,7 @@ export async function runPlan(plan: Plan, options: RunPlanOptions): Promise<Runn
     lookups,
     timerClock,
   })
-  stages.push(...keyed.map(({ stage }) => stage))
+  stages.push(...keyed.map(({ stage }) => stage), ...labelStages(plan, options))
 
   await wait(() => checkPartitions(engine, stages))
   const service = new Service(context, stages)
@@ -314,6 +324,31 @@ export async function runPlan(plan: Plan, options: RunPlanOptions): Promise<Runn
   }
   const rest = cleanUp.move()
   return { plan, engine, service, scorer, context, entities, lookups, [Symbol.asyncDispose]: () => rest.disposeAsync() }
+}
+
+/** The stages that join samples with their outcomes; none when the application has no labels. */
+function labelStages({ app, topics, labels }: Plan, { engine, clock, metrics }: RunPlanOptions): Stage[] {
+  if (labels.length === 0) return []
+  const { log, store, registry } = engine
+  // Samples from before a change of the features have columns of their own.
+  const ids = new Map<string, Promise<number>>()
+  const examples: ExampleOptions = {
+    topic: topics.examples,
+    clock,
+    schemaId({ columns }) {
+      const { featureSetVersion: version } = columns
+      const known = ids.get(version)
+      if (known) return known
+      const id = registry.register(examplesSubject(topics.examples), examplesSchema(columns))
+      ids.set(version, id)
+      id.catch(() => ids.delete(version))
+      return id
+    },
+  }
+  const shared = { app, topics, labels, examples, metrics }
+  const stages = [erase(outcomeStage({ ...shared, log }))]
+  if (waitingLabels(labels).length > 0) stages.push(erase(labelStage({ ...shared, store, clock })))
+  return stages
 }
 
 /** Note with the positions up to which a topic's records are history: see `rtml bootstrap`. */

@@ -12,8 +12,7 @@ import { createLearner } from './create.ts'
 import { Slices } from './evaluation/slices.ts'
 import { type Forecast, Trial, type TrialReport } from './evaluation/trial.ts'
 import { type CompiledLabel, compileLabel, newMark } from './labels/definition.ts'
-import { unitHash } from './labels/hash.ts'
-import { type JoinCounts, type Joined, LabelJoiner } from './labels/joiner.ts'
+import { isNegativeLearned, type JoinCounts, type Joined, LabelJoiner } from './labels/joiner.ts'
 import { fakeNegativeWeight } from './labels/weights.ts'
 import { type Leak, LeakageCheck } from './leakage.ts'
 import type { Learner } from './types.ts'
@@ -186,8 +185,8 @@ class LabelTrack {
     const { id, scored, y } = this.#waiting.shift()!
     this.#score(scored, y)
     const { negatives } = this.#label
-    if (y !== 0 || negatives === 1) this.#learn(scored, y, 1)
-    else if (unitHash(id, 1) < negatives) this.#learn(scored, y, 1 / negatives)
+    if (y !== 0) this.#learn(scored, y, 1)
+    else if (isNegativeLearned(id, negatives)) this.#learn(scored, y, 1 / negatives)
   }
 
   #join(joiner: LabelJoiner<Scored>, event: XdmEvent, seen: Seen): void {

@@ -39,6 +39,7 @@ export {
   type ServedScore,
   type TrainingExample,
 } from './examples.ts'
+export { type LabelColumn, SampleTable } from './sample-table.ts'
 export {
   decodeSamples,
   encodeSamples,

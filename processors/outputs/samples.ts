@@ -210,6 +210,8 @@ export class SampleBatch {
       ['rtml.format', FORMAT],
       ['rtml.app', this.layout.app],
       ['rtml.feature_set', this.layout.featureSetVersion],
+      // So many number and text columns of the vector stand behind the six columns that every record has.
+      ['rtml.vector', `${this.floats.length} ${this.texts.length}`],
       ['rtml.models', models],
     ])
     this.message = { models, bytes: schemaMessage(new Schema([...this.fields], metadata)) }

@@ -20,6 +20,15 @@ export interface Stage<Prepared = unknown, State = unknown, Work = unknown> {
   readonly stateExpireMs: Ms | undefined
   /** Layouts of packed states, which must be known before `decode`. Undefined: states have only ever one form. */
   readonly layouts?: Layouts
+  /** Records of a batch at most, where the usual bound is too much for one turn. */
+  readonly maxBatchRecords?: number
+  /** Records that retention deleted before they were read are lost to this stage, and it goes on behind them; else it stops. */
+  readonly mayLoseInput?: true
+  /**
+   * Resolves when the batch's time has come; until then the stage stands still. Absent: at once.
+   * @param signal aborts when the shard is let go; the promise then settles soon, in either way
+   */
+  due?(records: readonly LogRecord[], signal: AbortSignal): Promise<void>
   /** Decodes a batch. May wait for the registry, hence may fail transiently; must be repeatable. */
   prepare(records: readonly LogRecord[], mode: ComputeMode): Promise<Prepared>
   /** Distinct keys whose state `compute` will ask for. */

@@ -48,8 +48,9 @@ export async function takeOver<Prepared, State, Work>(
     const pending = outbox.filter(({ to }) => committed === undefined || to > committed)
     const isExact = context.options.delivery === 'exactly-once'
     const mustFill = found === undefined || !isWorthKeeping(found, committed, isExact ? pending : undefined, mark)
-    const start = mustFill ? await fill(context, stage, shard, epoch, bounds, committed, mark, signal) : found
-    if (start > bounds.end) throw beyondEnd(shard, start, bounds)
+    const filled = mustFill ? await fill(context, stage, shard, epoch, bounds, committed, mark, signal) : found
+    if (filled > bounds.end) throw beyondEnd(shard, filled, bounds)
+    const start = stage.mayLoseInput ? await skipLost(context, stage, shard, epoch, filled, bounds) : filled
     // Published by an earlier owner that ended before it could trim.
     if (!mustFill && committed !== undefined && outbox.length > pending.length)
       await context.store.trim(shard, epoch, committed)
@@ -168,9 +169,10 @@ async function fill<Prepared, State, Work>(
 ): Promise<Offset> {
   const settings = context.options.snapshot
   const position = mark?.position ?? bounds.start
-  if (position < bounds.start) throw truncated(shard, position, bounds)
+  if (position < bounds.start && !stage.mayLoseInput) throw truncated(shard, position, bounds)
   // Events were counted before, nothing tells their states, and the log no longer has them all.
-  if (!mark && committed !== undefined && bounds.start > 0) throw truncated(shard, offset(0), bounds)
+  if (!mark && !stage.mayLoseInput && committed !== undefined && bounds.start > 0)
+    throw truncated(shard, offset(0), bounds)
   // The store may have lost its notes with its states: whoever reads a state must find its layout.
   for (const descriptor of mark?.layouts ?? []) stage.layouts?.add(descriptor)
   await stage.layouts?.announce()
@@ -180,6 +182,26 @@ async function fill<Prepared, State, Work>(
 }
 
 async function* nothing(): AsyncGenerator<ReadonlyMap<string, Buffer>> {}
+
+/** Moves the store to the log's start when it stands before that: the records between are gone, and the stage can do without. */
+async function skipLost<Prepared, State, Work>(
+  context: ShardContext,
+  stage: Stage<Prepared, State, Work>,
+  shard: Shard,
+  epoch: Epoch,
+  position: Offset,
+  bounds: PartitionBounds,
+): Promise<Offset> {
+  if (position >= bounds.start) return position
+  const lost = { stage: stage.name, partition: shard.partition, from: position, to: bounds.start }
+  context.logger.warn(lost, 'records were deleted by retention before they were read; going on behind them')
+  const skipped = { from: position, to: bounds.start, states: new Map<string, Buffer>(), outputs: [], rebuild: true }
+  const applied = await context.store.apply(shard, epoch, skipped)
+  if (applied.kind === 'applied') return bounds.start
+  if (applied.kind === 'fenced' && applied.epoch > epoch)
+    throw new RtmlError('FENCED', `shard ${publisherId(shard)} was taken over while it was being read`)
+  throw new RtmlError('STORE_DOWN', `the store moved during a take-over (${applied.kind})`)
+}
 
 /** Store behind: applies [from, to) again; its outputs are in the log already. */
 async function rebuild<Prepared, State, Work>(

@@ -16,6 +16,17 @@ export const METRICS = {
     labels: ['model', 'version', 'role', 'fallback'],
     help: 'Scores by model and fallback',
   },
+  rtml_label_samples_total: {
+    type: 'counter',
+    labels: ['label', 'result'],
+    help: 'Samples by what became of them: example, settled, copy, late, expired, unlabelled, duplicate, overflow, lost',
+  },
+  rtml_label_outcomes_total: {
+    type: 'counter',
+    labels: ['label', 'result'],
+    help: 'Outcomes by what became of them: taken, duplicate, late, overflow',
+  },
+  rtml_label_positives_total: { type: 'counter', labels: ['label'], help: 'Settled samples that an outcome came for' },
   rtml_state_cache_total: { type: 'counter', labels: ['stage', 'result'], help: 'State look-ups by result: hit, miss' },
   rtml_segment_transitions_total: {
     type: 'counter',

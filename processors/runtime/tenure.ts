@@ -41,6 +41,8 @@ export class Tenure<Prepared, State, Work> {
   readonly #outbox: Outbox
   readonly #snapshots: Snapshots | undefined
   readonly #stop = new AbortController()
+  /** Ends the wait for a batch's time: nothing was begun that would have to be finished. */
+  readonly #leave = new AbortController()
   readonly #end = Promise.withResolvers<TenureEnd>()
   /** Batches computed and not yet applied, oldest first: their states are newer than the store's. */
   readonly #inFlight: { batch: Batch; changed: ReadonlyMap<string, Buffer | null> }[] = []
@@ -160,6 +162,7 @@ export class Tenure<Prepared, State, Work> {
   /** Finishes the batches that were taken in and publishes them; the rest of a run that is being taken in is left. */
   async drain(): Promise<void> {
     this.#isDraining = true
+    this.#leave.abort()
     this.#wake()
     await this.#accepting
     await this.#applied
@@ -169,6 +172,7 @@ export class Tenure<Prepared, State, Work> {
   /** Ends the tenure for `end`; nothing more is written after the step that is under way. */
   finish(end: TenureEnd): void {
     this.#stop.abort()
+    this.#leave.abort()
     this.#end.resolve(end)
     this.#wake()
   }
@@ -176,6 +180,7 @@ export class Tenure<Prepared, State, Work> {
   /** Stops at once and waits for what is under way. */
   async close(): Promise<void> {
     this.#stop.abort()
+    this.#leave.abort()
     this.#wake()
     await this.#watching
     // A compute under way still changes decoded states: until it has ended, nobody may look at the cache.
@@ -196,6 +201,8 @@ export class Tenure<Prepared, State, Work> {
     for (const batch of cut({ from, to: run.to, records: fresh }, this.#batchSize(from))) {
       await this.#room()
       if (this.#isOver) return
+      if (this.#stage.due) await this.#due(batch)
+      if (this.#isOver) return
       await this.#take(batch)
       this.#taken = batch.to
     }
@@ -206,7 +213,16 @@ export class Tenure<Prepared, State, Work> {
   }
 
   #batchSize(from: Offset): number {
-    return from < this.#isolateUntil ? 1 : this.#context.options.maxBatchEvents
+    const most = Math.min(this.#context.options.maxBatchEvents, this.#stage.maxBatchRecords ?? Number.POSITIVE_INFINITY)
+    return from < this.#isolateUntil ? 1 : most
+  }
+
+  /** Waits for the batch's time. A defect met here is met again in `compute`, where the record is told apart. */
+  async #due({ records }: Batch): Promise<void> {
+    const { signal } = this.#leave
+    await retry(this.#context, signal, async () => this.#stage.due?.(records, signal)).catch((error: unknown) => {
+      if (isExpected(error) && !(error instanceof Stopped)) throw error
+    })
   }
 
   /** Waits until fewer than `pipelineDepth` batches are in flight and the outbox is below its bound. */

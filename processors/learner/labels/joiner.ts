@@ -155,7 +155,7 @@ export class LabelJoiner<P> {
     const joined: Joined<P>[] = []
     this.#negative(sample, joined)
     // The outcome may have overtaken the sample: they come from different topics.
-    if (this.#matches(profile, sample).length > 0) this.#copy(pending, joined)
+    if (this.#matches(profile, sample).some(({ value }) => value > 0)) this.#copy(pending, joined)
     return joined
   }
 
@@ -182,7 +182,7 @@ export class LabelJoiner<P> {
       this.counts.overflowOutcomes++
     }
     if (this.#watermark - this.rules.latenessMs > outcome.ts) this.counts.lateOutcomes++
-    if (this.rules.policy === 'wait') return []
+    if (this.rules.policy === 'wait' || !(outcome.value > 0)) return []
     const joined: Joined<P>[] = []
     for (const it of profile.pending) {
       const { ts, match } = it.sample
@@ -233,10 +233,9 @@ export class LabelJoiner<P> {
     else joined.push({ kind: 'example', sample, y, weight: 1 })
   }
 
-  /** Which negatives are learned depends on their id only, so a replay learns the same ones. */
   #negative(sample: Sample<P>, joined: Joined<P>[]): void {
     const { negatives } = this.rules
-    if (negatives < 1 && unitHash(sample.id, 1) >= negatives) return
+    if (!isNegativeLearned(sample.id, negatives)) return
     joined.push({ kind: 'example', sample, y: 0, weight: 1 / negatives })
   }
 
@@ -351,7 +350,11 @@ export class LabelJoiner<P> {
   }
 }
 
-function combined(outcomes: readonly Outcome[], combine: JoinRules['combine']): number {
+/** Which negatives are learned depends on their id only, so a replay learns the same ones. @param share 0 < share ≤ 1 */
+export const isNegativeLearned = (id: string, share: number): boolean => share === 1 || unitHash(id, 1) < share
+
+/** @param outcomes in order of time, at least one */
+export function combined(outcomes: readonly Pick<Outcome, 'value'>[], combine: JoinRules['combine']): number {
   switch (combine) {
     case 'first':
       return outcomes[0]!.value
@@ -365,7 +368,7 @@ function combined(outcomes: readonly Outcome[], combine: JoinRules['combine']): 
 }
 
 /** Nearly always at the end: events come in order. */
-function insertByTime<T>(list: T[], item: T, timeOf: (item: T) => number): void {
+export function insertByTime<T>(list: T[], item: T, timeOf: (item: T) => number): void {
   let at = list.length
   while (at > 0 && timeOf(list[at - 1]!) > timeOf(item)) at--
   list.splice(at, 0, item)
