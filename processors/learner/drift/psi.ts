@@ -88,6 +88,11 @@ export class StabilityCheck {
     return writer.f64s(this.#edges).f64s(this.#expected).f64s(this.#actual).bytes(this.#ring).done()
   }
 
+  /** The reference had one value only, or none but missing ones. */
+  get isConstant(): boolean {
+    return this.#expected.filter((count) => count > 0).length === 1 && this.#edges.length === 0
+  }
+
   add(value: number): void {
     const at = this.#added % this.#ring.length
     if (this.#added >= this.#ring.length) this.#actual[this.#ring[at]!]!--

@@ -131,6 +131,14 @@ export class Contest {
     this.#latencies.fill(0)
   }
 
+  /** What is normal moves with the world, slowly: what comes next is compared with the last scores and losses. */
+  renew(): void {
+    const known = Math.min(this.#scored, WINDOW)
+    if (known === WINDOW) this.#stability = StabilityCheck.of(this.#scores.slice(), { window: WINDOW / 2 })
+    const { mean, error } = this.#recentLoss()
+    if (this.#lost >= LOSS_WINDOW) this.#reference = Float64Array.of(mean, error)
+  }
+
   /** @param alarms of `LabelHealth` */
   evidence(at: EpochMs, alarms: readonly string[]): Evidence {
     const live = this.#recentLoss()

@@ -13,6 +13,17 @@ const HEAVY = 100
 /** Labels before shares mean anything. */
 const LEAST = 500
 
+export interface LabelFinding {
+  readonly code:
+    | 'labels-silent'
+    | 'label-rate-changed'
+    | 'error-risen'
+    | 'labels-dominated'
+    | 'labels-constant'
+    | 'label-leak'
+  readonly text: string
+}
+
 export interface HealthOptions {
   readonly features: readonly string[]
   readonly silenceMs: Ms
@@ -108,27 +119,41 @@ export class LabelHealth {
     return this.#leakage.leaks()
   }
 
-  /** What is wrong now; empty = nothing. Any of it stops promotions and freezes the learner's checkpoint. */
+  /** Labels since the last change that a detector saw began, at most; undefined: none is an alarm now. */
+  get labelsSinceChange(): number | undefined {
+    const since = [
+      ...(this.#labels - this.#rateAlarm < ALARM_LABELS ? [this.#rate.width] : []),
+      ...(this.#labels - this.#lossAlarm < ALARM_LABELS ? [this.#loss.width] : []),
+    ]
+    return since.length === 0 ? undefined : Math.max(...since)
+  }
+
+  /** What is wrong now, in words; empty = nothing. Any of it stops promotions. */
   alarms(now: EpochMs): string[] {
-    const alarms: string[] = []
+    return this.findings(now).map(({ text }) => text)
+  }
+
+  /** What is wrong now; empty = nothing. */
+  findings(now: EpochMs): LabelFinding[] {
+    const alarms: LabelFinding[] = []
+    const found = (code: LabelFinding['code'], text: string) => alarms.push({ code, text })
     if (this.#labels > 0 && now - this.#lastAt > this.#options.silenceMs) {
-      alarms.push(`no label for ${Math.round((now - this.#lastAt) / 1_000)} s: its source is dead`)
+      found('labels-silent', `no label for ${Math.round((now - this.#lastAt) / 1_000)} s: its source is dead`)
     }
-    if (this.#labels - this.#rateAlarm < ALARM_LABELS) alarms.push('the rate of the labels has changed')
-    if (this.#labels - this.#lossAlarm < ALARM_LABELS) alarms.push("the champion's error has risen")
+    if (this.#labels - this.#rateAlarm < ALARM_LABELS) found('label-rate-changed', 'the rate of the labels has changed')
+    if (this.#labels - this.#lossAlarm < ALARM_LABELS) found('error-risen', "the champion's error has risen")
     if (this.#labels >= LEAST) {
       const [profile, most] = [...this.#heavy].reduce((a, b) => (b[1] > a[1] ? b : a))
       // Space saving over-estimates by at most labels / HEAVY.
       const share = (most - this.#labels / HEAVY) / this.#labels
       if (share > DOMINANCE) {
-        alarms.push(
-          `at least ${Math.floor(share * 100)} % of the labels come from one profile (${profile.slice(0, 8)}…)`,
-        )
+        const percent = Math.floor(share * 100)
+        found('labels-dominated', `at least ${percent} % of the labels come from one profile (${profile.slice(0, 8)}…)`)
       }
-      if (this.#positives === 0) alarms.push('every label is negative')
-      if (this.#positives === this.#labels) alarms.push('every label is positive')
+      if (this.#positives === 0) found('labels-constant', 'every label is negative')
+      if (this.#positives === this.#labels) found('labels-constant', 'every label is positive')
     }
-    for (const { feature } of this.leaks()) alarms.push(`feature ${feature} equals the label`)
+    for (const { feature } of this.leaks()) found('label-leak', `feature ${feature} equals the label`)
     return alarms
   }
 }

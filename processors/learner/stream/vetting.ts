@@ -1,0 +1,111 @@
+/**
+ * The quick look at a refreshed version before it takes the place of the one that serves: both predict the same recent
+ * examples. A version that was taught nonsense for a moment does worse on what was true before, whatever it says of the nonsense.
+ */
+import { StateReader, StateWriter } from '../bytes.ts'
+import { StabilityCheck } from '../drift/psi.ts'
+import { type Loss, lossOf } from '../promotion/contest.ts'
+import type { GuardRules } from '../promotion/ladder.ts'
+import type { Learner } from '../types.ts'
+
+const KIND = 'vetting'
+const ROWS = 512
+/** One of so many labels is kept, so that the rows span several thousand labels. */
+const STRIDE = 4
+/** Rows before losses and scores mean anything. */
+const LEAST = 64
+
+export type Vetted =
+  | { readonly isGood: true; readonly loss: number | null; readonly servedLoss: number | null }
+  | { readonly isGood: false; readonly why: string }
+
+export class Vetting {
+  readonly #width: number
+  #rows: Float32Array
+  #labels = new Float64Array(ROWS)
+  #seen = 0
+
+  /** @param width columns of a row */
+  constructor(width: number) {
+    this.#width = width
+    this.#rows = new Float32Array(ROWS * width)
+  }
+
+  static decode(bytes: Uint8Array): Vetting {
+    const reader = new StateReader(bytes, KIND)
+    const vetting = new Vetting(reader.u32())
+    vetting.#seen = reader.f64()
+    vetting.#labels = reader.f64s(ROWS)
+    const rows = reader.bytes()
+    // A copy: the bytes need not begin where a float may.
+    vetting.#rows = new Float32Array(rows.slice().buffer)
+    reader.end()
+    return vetting
+  }
+
+  encode(): Uint8Array {
+    const { buffer, byteOffset, byteLength } = this.#rows
+    return new StateWriter(KIND)
+      .u32(this.#width)
+      .f64(this.#seen)
+      .f64s(this.#labels)
+      .bytes(new Uint8Array(buffer, byteOffset, byteLength))
+      .done()
+  }
+
+  get length(): number {
+    return Math.min(ROWS, Math.ceil(this.#seen / STRIDE))
+  }
+
+  add(x: Float32Array, y: number): void {
+    if (this.#seen % STRIDE === 0) {
+      const at = (this.#seen / STRIDE) % ROWS
+      this.#rows.set(x, at * this.#width)
+      this.#labels[at] = y
+    }
+    this.#seen++
+  }
+
+  /** @param served what serves now; undefined: nothing does, so there is nothing to be worse than */
+  vet(candidate: Learner, served: Learner | undefined, loss: Loss, guard: GuardRules): Vetted {
+    const rows = Array.from({ length: this.length }, (_, i) =>
+      this.#rows.subarray(i * this.#width, (i + 1) * this.#width),
+    )
+    const said = Float64Array.from(rows, (row) => candidate.predict(row))
+    const broken = said.findIndex((it) => !Number.isFinite(it))
+    if (broken >= 0) return { isGood: false, why: `it predicts ${said[broken]} for an example that was there before` }
+    if (!served || rows.length < LEAST || candidate.task.kind === 'classes') {
+      return { isGood: true, loss: null, servedLoss: null }
+    }
+    const before = Float64Array.from(rows, (row) => served.predict(row))
+    const losses = said.map((it, i) => lossOf(loss, it, this.#labels[i]!))
+    const servedLosses = before.map((it, i) => lossOf(loss, it, this.#labels[i]!))
+    const [own, other] = [meanOf(losses), meanOf(servedLosses)]
+    const error = errorOf(losses.map((it, i) => it - servedLosses[i]!))
+    if (own - other - 3 * error > guard.loss * other) {
+      return {
+        isGood: false,
+        why: `its loss on ${rows.length} recent labels is ${short(own)}, that of the serving version ${short(other)}`,
+      }
+    }
+    const stability = StabilityCheck.of(before, { window: rows.length })
+    for (const it of said) stability.add(it)
+    const moved = stability.check()
+    if (moved && moved.excess > guard.psi) {
+      return {
+        isGood: false,
+        why: `its scores of ${rows.length} recent examples have moved: PSI ${short(moved.psi)}; the most is ${guard.psi}`,
+      }
+    }
+    return { isGood: true, loss: own, servedLoss: other }
+  }
+}
+
+const meanOf = (values: Float64Array): number => values.reduce((sum, it) => sum + it, 0) / values.length
+
+function errorOf(values: Float64Array): number {
+  const mean = meanOf(values)
+  return Math.sqrt(values.reduce((sum, it) => sum + (it - mean) ** 2, 0) / values.length / values.length)
+}
+
+const short = (value: number): string => Number(value.toPrecision(3)).toString()
