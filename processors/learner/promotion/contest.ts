@@ -9,8 +9,10 @@ import type { Task } from '../types.ts'
 import type { Evidence, GateRules } from './ladder.ts'
 
 const KIND = 'contest'
-/** Scores that count as "before the step", and labels of the calibration. */
+/** Scores that are kept, and labels of the calibration. */
 const WINDOW = 2_000
+/** Scores that count as "before the step". */
+const REFERENCE = 500
 /** Labels of the live loss and of what it is compared with: short, so that a turn shows while it is young. */
 const LOSS_WINDOW = 400
 /** Latencies: bins of 5 % from 10 µs. */
@@ -119,8 +121,7 @@ export class Contest {
 
   /** The challenger has climbed: from here on its scores are compared with those before, and its labels count anew. */
   step(): void {
-    const known = Math.min(this.#scored, WINDOW)
-    if (known > 0) this.#stability = StabilityCheck.of(this.#scores.slice(0, known), { window: WINDOW / 2 })
+    if (this.#scored > 0) this.#stability = StabilityCheck.of(this.#lastScores(), { window: WINDOW / 2 })
     this.#comparison = new Comparison(this.#options)
     const { mean, error } = this.#recentLoss()
     // A model must keep what it promised in its first step, not in the last one.
@@ -133,10 +134,20 @@ export class Contest {
 
   /** What is normal moves with the world, slowly: what comes next is compared with the last scores and losses. */
   renew(): void {
-    const known = Math.min(this.#scored, WINDOW)
-    if (known === WINDOW) this.#stability = StabilityCheck.of(this.#scores.slice(), { window: WINDOW / 2 })
+    this.roll()
     const { mean, error } = this.#recentLoss()
     if (this.#lost >= LOSS_WINDOW) this.#reference = Float64Array.of(mean, error)
+  }
+
+  /** The same of the scores alone. */
+  roll(): void {
+    if (this.#scored >= REFERENCE) this.#stability = StabilityCheck.of(this.#lastScores(), { window: WINDOW / 2 })
+  }
+
+  /** A learner's earlier scores were those of an unripe version: only the newest ones say what is normal. */
+  #lastScores(): Float64Array {
+    const length = Math.min(this.#scored, REFERENCE)
+    return Float64Array.from({ length }, (_, i) => this.#scores[(this.#scored - length + i) % WINDOW]!)
   }
 
   /** @param alarms of `LabelHealth` */

@@ -83,6 +83,12 @@ export class DriftWatch {
     this.#rows++
   }
 
+  /** Something else serves from now on: what is normal has to be seen anew. */
+  restart(): void {
+    this.#rows = 0
+    this.#checks = []
+  }
+
   /** Features that had one value only when "normal" was taken; empty before. */
   constants(): string[] {
     if (this.#checks.length === 0) return []

@@ -38,6 +38,8 @@ const VERSIONS_MAX = 6
 const VERSIONS_MAX_BYTES = 8 * 1024 * 1024
 /** Labels after which "normal" of a serving learner is taken anew. */
 const RENEW_LABELS = 4_000
+/** Labels after which its scores are compared with newer ones: every version that went out since was vetted by itself. */
+const ROLL_LABELS = 1_000
 /** Moves that are remembered. */
 const MOVES_MAX = 50
 /** A feature or score that has moved by more than this is told. Convention: see drift/psi.ts. */
@@ -134,6 +136,7 @@ interface Small {
   curve: CurveState
   next: string
   renewedAt: number
+  rolledAt: number
   held: string | undefined
   positions: Record<string, number>
 }
@@ -181,6 +184,7 @@ export class LearnerStream {
       curve: NEW_CURVE,
       next: 'no label yet',
       renewedAt: 0,
+      rolledAt: 0,
       held: undefined,
       positions: {},
     }
@@ -414,10 +418,15 @@ export class LearnerStream {
     const { state, move } =
       broken !== undefined && advanced.move.kind !== 'rollback' ? rollback(before, now, broken) : advanced
     small.next = whyOf(move)
-    const mayMove = small.served !== undefined
-    if (move.kind === 'promote' && mayMove) {
+    const young = move.kind === 'promote' || move.kind === 'ready' ? this.#youth() : undefined
+    if (young !== undefined) {
+      small.next = young
+      return
+    }
+    if (move.kind === 'promote') {
       small.ladder = state
       this.#contest.step()
+      this.#drift.restart()
       moves.push(
         this.#move('promote', {
           now,
@@ -436,6 +445,7 @@ export class LearnerStream {
       )
     } else if (move.kind === 'rollback') {
       small.ladder = state
+      this.#drift.restart()
       moves.push(this.#move('rollback', { now, by: this.#by, from, to: 0, why: move.why, evidence: flat(evidence) }))
       told.push(
         this.#tell(
@@ -446,7 +456,22 @@ export class LearnerStream {
     } else if (before.step >= 0 && evidence.alarms.length === 0 && small.settled - small.renewedAt >= RENEW_LABELS) {
       this.#contest.renew()
       small.renewedAt = small.settled
+    } else if (before.step >= 0 && evidence.alarms.length === 0 && small.settled - small.rolledAt >= ROLL_LABELS) {
+      this.#contest.roll()
+      small.rolledAt = small.settled
     }
+  }
+
+  /** Why it is too young to climb: what it says still changes by more than a serving model's scores may. */
+  #youth(): string | undefined {
+    const { settled } = this.#small
+    const before = this.#versions.findLast(({ labels }) => labels <= settled / 2)
+    if (!before) return 'it is young: no version of half its labels is there to compare with'
+    const psi = this.#vetting.shift(decodeLearner(before.bytes), this.#learner)
+    const most = this.#options.definition.guard.psi / 2
+    return psi <= most
+      ? undefined
+      : `its scores still change: PSI ${short(psi)} against the version of ${before.labels} labels; the most is ${short(most)}`
   }
 
   /** Labels that somebody steers are as bad for a serving model as a loss that has risen. */

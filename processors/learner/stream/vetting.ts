@@ -66,11 +66,23 @@ export class Vetting {
     this.#seen++
   }
 
+  /** How far two versions are apart, by their scores of the same recent examples: PSI beyond chance. */
+  shift(before: Learner, after: Learner): number {
+    const rows = this.#examples()
+    if (rows.length < LEAST) return Number.POSITIVE_INFINITY
+    return shift(
+      Float64Array.from(rows, (row) => before.predict(row)),
+      Float64Array.from(rows, (row) => after.predict(row)),
+    )
+  }
+
+  #examples(): Float32Array[] {
+    return Array.from({ length: this.length }, (_, i) => this.#rows.subarray(i * this.#width, (i + 1) * this.#width))
+  }
+
   /** @param served what serves now; undefined: nothing does, so there is nothing to be worse than */
   vet(candidate: Learner, served: Learner | undefined, loss: Loss, guard: GuardRules): Vetted {
-    const rows = Array.from({ length: this.length }, (_, i) =>
-      this.#rows.subarray(i * this.#width, (i + 1) * this.#width),
-    )
+    const rows = this.#examples()
     const said = Float64Array.from(rows, (row) => candidate.predict(row))
     const broken = said.findIndex((it) => !Number.isFinite(it))
     if (broken >= 0) return { isGood: false, why: `it predicts ${said[broken]} for an example that was there before` }
@@ -88,17 +100,20 @@ export class Vetting {
         why: `its loss on ${rows.length} recent labels is ${short(own)}, that of the serving version ${short(other)}`,
       }
     }
-    const stability = StabilityCheck.of(before, { window: rows.length })
-    for (const it of said) stability.add(it)
-    const moved = stability.check()
-    if (moved && moved.excess > guard.psi) {
-      return {
-        isGood: false,
-        why: `its scores of ${rows.length} recent examples have moved: PSI ${short(moved.psi)}; the most is ${guard.psi}`,
-      }
+    const psi = shift(before, said)
+    if (psi > guard.psi) {
+      const why = `its scores of ${rows.length} recent examples have moved: PSI ${short(psi)} beyond chance; the most is ${guard.psi}`
+      return { isGood: false, why }
     }
     return { isGood: true, loss: own, servedLoss: other }
   }
+}
+
+/** Population stability index of the one's scores against the other's, beyond what chance gives. */
+function shift(before: Float64Array, after: Float64Array): number {
+  const stability = StabilityCheck.of(before, { window: before.length })
+  for (const it of after) stability.add(it)
+  return stability.check()?.excess ?? 0
 }
 
 const meanOf = (values: Float64Array): number => values.reduce((sum, it) => sum + it, 0) / values.length
