@@ -92,6 +92,11 @@ const guard = z.strictObject({
   silence: duration.prefault('1h').meta({ description: 'without a label for this long the source counts as dead' }),
 })
 
+const publish = z.strictObject({
+  every: duration.prefault('2s').meta({ description: 'least time between two versions' }),
+  examples: z.int().min(1).max(10_000_000).default(1).meta({ description: 'least new examples of a version' }),
+})
+
 export const learnerSchema = z.strictObject({
   description: z.string().optional().meta({ description: 'free text' }),
   label: z.string().meta({ description: 'a name under labels' }),
@@ -145,6 +150,7 @@ export const learnerSchema = z.strictObject({
     .string()
     .optional()
     .meta({ description: 'models of one service compete; default: the name of the learner' }),
+  publish: publish.prefault({}).meta({ description: 'when what was learned goes out as a new version' }),
   promotion: promotion.prefault({}).meta({ description: 'when it may serve' }),
   guard: guard.prefault({}).meta({ description: 'when it is rolled back' }),
 })

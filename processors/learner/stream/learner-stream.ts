@@ -122,7 +122,6 @@ interface Small {
   learned: number
   settled: number
   ignored: number
-  exports: number
   exported: number
   exportedAt: number
   lastLabelAt: number
@@ -171,7 +170,6 @@ export class LearnerStream {
       learned: 0,
       settled: 0,
       ignored: 0,
-      exports: 0,
       exported: 0,
       exportedAt: Number.NEGATIVE_INFINITY,
       lastLabelAt: 0,
@@ -247,10 +245,6 @@ export class LearnerStream {
   /** The weights alone, for a look or a comparison. */
   learnerBytes(): Uint8Array {
     return this.#learner.encode()
-  }
-
-  predict(x: Float32Array): number {
-    return this.#learner.predict(x)
   }
 
   /** A record that holds nothing for this learner was read. */
@@ -517,11 +511,11 @@ export class LearnerStream {
       return undefined
     }
     small.held = undefined
-    small.exports++
-    const version = String(small.exports)
+    const bytes = this.#learner.encode()
+    const version = `${small.learned}-${fingerprintOf(bytes)}`
     small.served = version
     this.#servedLearner = undefined
-    this.#keep({ version, learned: small.learned, labels: small.settled, at: now, bytes: this.#learner.encode() })
+    this.#keep({ version, learned: small.learned, labels: small.settled, at: now, bytes })
     return { version, onnx: this.#learner.toOnnx(), learned: small.learned }
   }
 
@@ -581,9 +575,15 @@ export class LearnerStream {
     }
   }
 
-  /** Versions that it may go back to, oldest first. */
-  versions(): readonly Omit<LearnerVersion, 'bytes'>[] {
-    return this.#versions.map(({ bytes: _, ...head }) => head)
+  /** ONNX file of a version that it may go back to: the same bytes each time. @returns undefined when it is no longer kept */
+  onnxOf(version: string): Uint8Array | undefined {
+    const known = this.#versions.find((it) => it.version === version)
+    return known && decodeLearner(known.bytes).toOnnx()
+  }
+
+  /** Where the reading of a partition stands, for stretches that hold no record. */
+  readUpTo(place: string, position: number): void {
+    if (position > (this.#small.positions[place] ?? 0)) this.#small.positions[place] = position
   }
 
   status(): LearnerStatus {
@@ -639,6 +639,13 @@ interface MoveParts {
 }
 
 const isOwn = ({ model }: LoggedScore, name: string): boolean => model === name
+
+/** FNV-1a of a state: two versions of one name would be two models, also after a store has lost what it knew. */
+function fingerprintOf(bytes: Uint8Array): string {
+  let h = 2_166_136_261
+  for (const byte of bytes) h = Math.imul(h ^ byte, 16_777_619)
+  return (h >>> 0).toString(16).padStart(8, '0')
+}
 
 /** A quantity on a scale of 0 to 1, for detectors that assume it. */
 const squashed = (value: number): number => 1 / (1 + Math.exp(-value / 10))
