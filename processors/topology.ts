@@ -158,7 +158,11 @@ export function topicSpecs(app: Application): TopicSpec[] {
     { topic: topics.scores, partitions, cleanup: 'compact+delete', retentionMs: ms(90 * DAY) },
     kept(topics.samples, outputs.samples.retention),
     ...(Object.keys(app.labels).length > 0
-      ? [kept(topics.examples, Math.max(outputs.examples.retention, 2 * longestWindow(app)))]
+      ? [
+          kept(topics.examples, Math.max(outputs.examples.retention, 2 * longestWindow(app))),
+          // Keyed by alert, so that what is still open can always be read.
+          { topic: topics.alerts, partitions: 1, cleanup: 'compact+delete', retentionMs: ms(30 * DAY) } as const,
+        ]
       : []),
     ...(hasRules(app)
       ? [

@@ -22,6 +22,8 @@ export interface TopicNames {
   readonly deadXdm: string
   readonly snapshots: string
   readonly models: string
+  /** What is wrong with learners and models. */
+  readonly alerts: string
   readonly control: string
   /** Who changed what: one JSON object a change. */
   readonly audit: string
@@ -46,6 +48,7 @@ export function topicNames(app: Application): TopicNames {
     deadXdm: dead('xdm'),
     snapshots: named('state.snapshots'),
     models: named('models'),
+    alerts: named('alerts'),
     control: named('control'),
     audit: named('audit'),
   }

@@ -1,5 +1,6 @@
 /** The gallery's public face: records of the topic `models`, and what they add up to. */
 export {
+  championOf,
   championsOf,
   currentOf,
   Gallery,

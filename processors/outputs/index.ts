@@ -1,4 +1,5 @@
 /** The outputs' formats, for those who write them and for those who subscribe. */
+export { type AlertRecord, alertRecord } from './alerts.ts'
 export {
   AUDIT_ACTIONS,
   type AuditAction,

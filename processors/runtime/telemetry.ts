@@ -72,6 +72,47 @@ export const METRICS = {
     help: 'Answers of the HTTP edge by route and status',
   },
   rtml_http_seconds: { type: 'histogram', labels: ['route'], help: 'Seconds from request to answer' },
+  rtml_learner_examples_total: {
+    type: 'counter',
+    labels: ['learner', 'outcome'],
+    help: 'Training examples read: taken, other (of another label), refused (not readable)',
+  },
+  rtml_learner_versions_total: { type: 'counter', labels: ['learner'], help: 'Versions that went out' },
+  rtml_learner_restarts_total: {
+    type: 'counter',
+    labels: ['learner'],
+    help: 'Times that it went on from its checkpoint',
+  },
+  rtml_learner_alerts_total: {
+    type: 'counter',
+    labels: ['learner', 'code'],
+    help: 'Alerts that were raised; docs/learning.md lists the codes',
+  },
+  rtml_learner_alerts_open: { type: 'gauge', labels: ['learner'], help: 'Alerts that are open' },
+  rtml_learner_learned: { type: 'gauge', labels: ['learner'], help: 'Examples learned since it began' },
+  rtml_learner_labels: { type: 'gauge', labels: ['learner'], help: 'Settled labels that models were judged by' },
+  rtml_learner_share: { type: 'gauge', labels: ['learner'], help: 'Share of the profiles that it serves' },
+  rtml_learner_paused: {
+    type: 'gauge',
+    labels: ['learner'],
+    help: '1 while it serves and neither learns nor sends out versions, because labels cannot be trusted',
+  },
+  rtml_learner_drifts: {
+    type: 'gauge',
+    labels: ['learner'],
+    help: 'Times that the error rate was found to have risen (DDM)',
+  },
+  rtml_learner_drift_psi: {
+    type: 'gauge',
+    labels: ['learner', 'feature'],
+    help: 'Population stability index beyond chance, of the features that moved most and of the served score',
+  },
+  rtml_learner_lag_records: { type: 'gauge', labels: ['learner'], help: 'Records of training.examples not read yet' },
+  rtml_model_quality: {
+    type: 'gauge',
+    labels: ['learner', 'model', 'figure'],
+    help: 'logLoss, auc, calibrationError, rmse over the last labels, by model and by what was served (role:model)',
+  },
   rtml_intake_bytes: { type: 'gauge', labels: [], help: 'Bytes accepted over HTTP that wait for the log' },
 } as const satisfies Record<
   string,

@@ -34,7 +34,7 @@ const KIND = 'learner-stream'
 /** Models whose figures are kept, the learner's own among them. */
 const STANDINGS_MAX = 24
 /** Versions that the learner can go back to. */
-const VERSIONS_MAX = 6
+const VERSIONS_MAX = 8
 const VERSIONS_MAX_BYTES = 8 * 1024 * 1024
 /** Labels after which "normal" of a serving learner is taken anew. */
 const RENEW_LABELS = 4_000
@@ -208,7 +208,7 @@ export class LearnerStream {
     }
     for (let n = reader.u32(); n > 0; n--) {
       const head = JSON.parse(reader.text()) as Omit<LearnerVersion, 'bytes'>
-      stream.#versions.push({ ...head, bytes: reader.bytes().slice() })
+      stream.#versions.push({ ...head, bytes: new Uint8Array(reader.bytes()) })
     }
     reader.end()
     return stream
@@ -459,8 +459,8 @@ export class LearnerStream {
   /** Why it is too young to climb: what it says still changes by more than a serving model's scores may. */
   #youth(): string | undefined {
     const { settled } = this.#small
-    const before = this.#versions.findLast(({ labels }) => labels <= settled / 2)
-    if (!before) return 'it is young: no version of half its labels is there to compare with'
+    const before = this.#versions.find(({ labels }) => labels >= settled / 4) ?? this.#versions.at(-1)
+    if (!before || this.#versions.length < 2) return 'it is young: there is no earlier version to compare its scores with'
     const psi = this.#vetting.shift(decodeLearner(before.bytes), this.#learner)
     const most = this.#options.definition.guard.psi / 2
     return psi <= most
@@ -567,11 +567,11 @@ export class LearnerStream {
       (this.#versions.length > 2 && this.#versions.reduce((sum, it) => sum + it.bytes.length, 0) > VERSIONS_MAX_BYTES)
     while (isTooMuch()) {
       const now = version.labels
-      const gaps = this.#versions.slice(1, -1).map(({ labels }, i) => {
-        const gap = this.#versions[i + 2]!.labels - this.#versions[i]!.labels
+      const gaps = this.#versions.slice(0, -1).map(({ labels }, i) => {
+        const gap = this.#versions[i + 1]!.labels - (this.#versions[i - 1]?.labels ?? labels)
         return gap / (now - labels + 1)
       })
-      this.#versions.splice(gaps.indexOf(Math.min(...gaps)) + 1, 1)
+      this.#versions.splice(gaps.indexOf(Math.min(...gaps)), 1)
     }
   }
 

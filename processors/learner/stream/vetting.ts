@@ -21,8 +21,8 @@ export type Vetted =
 
 export class Vetting {
   readonly #width: number
-  #rows: Float32Array
-  #labels = new Float64Array(ROWS)
+  readonly #rows: Float32Array
+  readonly #labels = new Float64Array(ROWS)
   #seen = 0
 
   /** @param width columns of a row */
@@ -35,21 +35,21 @@ export class Vetting {
     const reader = new StateReader(bytes, KIND)
     const vetting = new Vetting(reader.u32())
     vetting.#seen = reader.f64()
-    vetting.#labels = reader.f64s(ROWS)
-    const rows = reader.bytes()
+    vetting.#labels.set(reader.f64s(vetting.length))
     // A copy: the bytes need not begin where a float may.
-    vetting.#rows = new Float32Array(rows.slice().buffer)
+    vetting.#rows.set(new Float32Array(new Uint8Array(reader.bytes()).buffer))
     reader.end()
     return vetting
   }
 
   encode(): Uint8Array {
-    const { buffer, byteOffset, byteLength } = this.#rows
+    const { buffer, byteOffset } = this.#rows
+    const { length } = this
     return new StateWriter(KIND)
       .u32(this.#width)
       .f64(this.#seen)
-      .f64s(this.#labels)
-      .bytes(new Uint8Array(buffer, byteOffset, byteLength))
+      .f64s(this.#labels.subarray(0, length))
+      .bytes(new Uint8Array(buffer, byteOffset, 4 * length * this.#width))
       .done()
   }
 

@@ -5,13 +5,17 @@ import { decodeLearner } from '../../../../processors/learner/create.ts'
 import { unitHash } from '../../../../processors/learner/labels/hash.ts'
 import { SeededRandom } from '../../../../processors/learner/random.ts'
 import type { LoggedScore, StreamExample } from '../../../../processors/learner/stream/example.ts'
-import { type Decisions, LearnerStream } from '../../../../processors/learner/stream/learner-stream.ts'
+import {
+  type Decisions,
+  LearnerStream,
+  type LearnerStreamOptions,
+} from '../../../../processors/learner/stream/learner-stream.ts'
 import type { Learner } from '../../../../processors/learner/types.ts'
 
-export const NAME = 'online'
+const NAME = 'online'
 const COLUMNS = ['a', 'b', 'c']
 const START = 1_700_000_000_000
-export const PER_SECOND = 200
+const PER_SECOND = 200
 const LABEL_DELAY_S = 2
 
 export interface WorldOptions {
@@ -33,7 +37,9 @@ export const truth = (x: Float32Array): number => sigmoid(1.5 * x[0]! - 2 * x[1]
 const oldModel = (x: Float32Array): number => sigmoid(0.8 * x[0]! - 0.8)
 
 export class World {
+  readonly setup: LearnerStreamOptions
   readonly stream: LearnerStream
+  #twin: LearnerStream | undefined
   readonly log: Decisions[] = []
   readonly #options: WorldOptions
   readonly #random: SeededRandom
@@ -49,7 +55,7 @@ export class World {
   constructor(options: WorldOptions = {}) {
     this.#options = options
     this.#random = new SeededRandom(options.seed ?? 1)
-    this.stream = new LearnerStream({
+    this.setup = {
       name: NAME,
       definition: learnerSchema.parse({
         label: 'buy',
@@ -59,11 +65,22 @@ export class World {
       label: labelSchema.parse({ outcome: 'x', window: '1s' }),
       inputs: COLUMNS.map((name) => ({ kind: 'number', name })),
       task: { kind: 'binary' },
-    })
+    }
+    this.stream = new LearnerStream(this.setup)
+  }
+
+  /** Another one that is given the same examples from here on. */
+  join(twin: LearnerStream): void {
+    this.#twin = twin
   }
 
   get now(): EpochMs {
     return epochMs(START + this.second * 1_000)
+  }
+
+  /** Labels that are on their way. */
+  get pending(): number {
+    return this.#due.length
   }
 
   get share(): number {
@@ -97,8 +114,14 @@ export class World {
     const random = () => this.#random.next()
     for (let i = 0; i < PER_SECOND; i++) this.#event(random)
     this.second++
-    while (this.#due.length > 0 && this.#due[0]!.at <= this.second) this.stream.take(this.#due.shift()!.example)
-    const decisions = this.stream.decide(this.now, { routed: undefined, minExamples: 1, everyMs: 2_000 })
+    while (this.#due.length > 0 && this.#due[0]!.at <= this.second) {
+      const { example } = this.#due.shift()!
+      this.stream.take(example)
+      this.#twin?.take(example)
+    }
+    const rhythm = { routed: undefined, minExamples: 1, everyMs: 2_000 }
+    const decisions = this.stream.decide(this.now, rhythm)
+    this.#twin?.decide(this.now, rhythm)
     if (decisions.version) {
       this.#models.set(decisions.version.version, decodeLearner(this.stream.learnerBytes()))
     }
