@@ -7,6 +7,7 @@
  *                                                          └─► dlq.raw, dlq.xdm
  */
 
+import { randomUUID } from 'node:crypto'
 import { RtmlError } from './app/errors.ts'
 import type { Application } from './app/schema.ts'
 import { fusedSource, groupOf, hasRules, type TopicNames, topicNames } from './app/topics.ts'
@@ -27,7 +28,10 @@ import {
   segmentsSubject,
 } from './outputs/index.ts'
 import type { ShardContext, ShardOptions } from './runtime/context.ts'
+import { fileModel } from './runtime/gallery/file-models.ts'
+import { ModelRegistry } from './runtime/gallery/model-registry.ts'
 import { Layouts } from './runtime/layouts.ts'
+import { type LearningOptions, LearningService } from './runtime/learning/learning-service.ts'
 import { LookupTables } from './runtime/lookup-tables.ts'
 import { serveBackfills } from './runtime/repair/backfill-service.ts'
 import type { KeyedStage } from './runtime/repair/keyed-stage.ts'
@@ -463,6 +467,37 @@ export function fillFeatures(
     sideStages: (features) =>
       replayStages(plan, { ...parts, featureSet: sideFeatures(plan.app, plan.expressions, features).featureSet }),
   })
+}
+
+/**
+ * Learns beside a running application, when it names learners and this process is the one that is given them. Dispose it to
+ * stop with everything that was learned made durable.
+ * @throws RtmlError CONFIG when a learner can't be made of its definition; LOG_DOWN
+ */
+export async function runLearners(
+  { plan, engine, context }: Pick<RunningApplication, 'plan' | 'engine' | 'context'>,
+  options: Pick<LearningOptions, 'createHost' | 'tuning'> = {},
+): Promise<LearningService> {
+  const { app, topics, featureSet } = plan
+  const at = new Date(context.clock.now()).toISOString()
+  const models = await ModelRegistry.open({
+    log: engine.log,
+    topic: topics.models,
+    clock: context.clock,
+    initial: plan.models.map((model) => fileModel(model.name, app.models[model.name]!, model, at)),
+    newId: randomUUID,
+  })
+  const service = new LearningService({
+    app,
+    topics,
+    featureSet,
+    context,
+    registry: engine.registry,
+    models,
+    ...options,
+  })
+  await service.open()
+  return service
 }
 
 /** Schema ids of stages that write nothing: no record has them, so every record's own schema is asked for. */

@@ -3,7 +3,7 @@ import { ms } from '../app/units.ts'
 import type { Engine } from '../engine/ports.ts'
 import { type Health, healthOf } from '../runtime/service.ts'
 import type { Logger } from '../runtime/telemetry.ts'
-import { fillFeatures, type RunningApplication, runApplication } from '../topology.ts'
+import { fillFeatures, type RunningApplication, runApplication, runLearners } from '../topology.ts'
 import type { Env, OpenedApplication } from './application-file.ts'
 import { openEngine } from './open-engine.ts'
 import { type PrometheusMetrics, prometheusMetrics } from './prometheus.ts'
@@ -70,6 +70,10 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     startError = error
     if (!stop.signal.aborted) failed.resolve(error)
   })
+  const learning = started.then((application) => runLearners(application))
+  learning.catch((error: unknown) => {
+    if (!stop.signal.aborted) failed.resolve(error)
+  })
   const measuring = measure(engine, metrics, () => running, stop.signal)
   const filling = started.then(
     (application) => fillFeatures(application, { env: (name) => env[name], signal: stop.signal }),
@@ -95,6 +99,8 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     async [Symbol.asyncDispose]() {
       stop.abort()
       await started.catch(() => {})
+      // Before the stages: what they still write is learned by the next owner.
+      await (await learning.catch(() => undefined))?.[Symbol.asyncDispose]()
       await running?.[Symbol.asyncDispose]()
       const rest = Promise.allSettled([measuring, filling])
       if (!options.engine) {

@@ -460,7 +460,8 @@ export class LearnerStream {
   #youth(): string | undefined {
     const { settled } = this.#small
     const before = this.#versions.find(({ labels }) => labels >= settled / 4) ?? this.#versions.at(-1)
-    if (!before || this.#versions.length < 2) return 'it is young: there is no earlier version to compare its scores with'
+    if (!before || this.#versions.length < 2)
+      return 'it is young: there is no earlier version to compare its scores with'
     const psi = this.#vetting.shift(decodeLearner(before.bytes), this.#learner)
     const most = this.#options.definition.guard.psi / 2
     return psi <= most

@@ -71,7 +71,7 @@ function poisoned(seed: number, corrupt: WorldOptions['corrupt'], profileOf?: Wo
     .filter(([version]) => Number(version.split('-')[0]) > clean)
     .map(([, events]) => events)
   const badShare = bad.reduce((sum, events) => sum + events, 0) / world.events
-  return { world, seconds, badShare: bad / world.events }
+  return { world, seconds, badShare }
 }
 
 describe('poison', () => {
