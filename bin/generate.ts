@@ -14,6 +14,8 @@ const SECTION = /(<!-- generated [^\n]*-->\n)[\s\S]*?(<!-- end of generated -->)
 export function generated(): Map<string, string> {
   return new Map([
     [SCHEMA_FILE, json(jsonSchema())],
+    // The Python package carries its own copy of the graph's schema, so that an installed wheel has it.
+    ['models/python/src/rtml/graph.schema.json', read('schemas/graph.schema.json') ?? ''],
     ['schemas/avro/profile-scores.avsc', json(SCORES_SCHEMA)],
     ['docs/application-file.md', withSection('docs/application-file.md', referenceMarkdown())],
     ['docs/outputs.md', withSection('docs/outputs.md', scoresMarkdown())],

@@ -1,4 +1,4 @@
-/** A Python with the packages of requirements.txt, in node_modules/.cache, made once for each version of that file. */
+/** A Python with the packages of a requirements.txt, in node_modules/.cache, made once for each version of that file. */
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
@@ -16,8 +16,8 @@ export type Python =
   | { readonly kind: 'missing'; readonly reason: string }
 
 /** @throws Error when Python is missing where CI is set: there the tests must run */
-export async function findPython(): Promise<Python> {
-  const python = await prepare().catch(
+export async function findPython(requirements: string = REQUIREMENTS): Promise<Python> {
+  const python = await prepare(requirements).catch(
     (error: Error): Python => ({ kind: 'missing', reason: error.message.split('\n').slice(0, 3).join(' ') }),
   )
   if (python.kind === 'missing') {
@@ -27,9 +27,9 @@ export async function findPython(): Promise<Python> {
   return python
 }
 
-async function prepare(): Promise<Python> {
+async function prepare(requirements: string): Promise<Python> {
   const digest = createHash('sha256')
-    .update(await readFile(REQUIREMENTS))
+    .update(await readFile(requirements))
     .digest('hex')
     .slice(0, 12)
   const cache = join(ROOT, 'node_modules/.cache/rtml-python')
@@ -40,7 +40,7 @@ async function prepare(): Promise<Python> {
   // Made aside and moved: two test processes may do this at the same time.
   const aside = join(cache, `${digest}-${process.pid}`)
   await run('python3', ['-m', 'venv', aside], LIMITS)
-  const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '-r', REQUIREMENTS]
+  const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '-r', requirements]
   await run(join(aside, 'bin/python'), pip, LIMITS)
   await run('touch', [join(aside, 'complete')])
   await rename(aside, home).catch(() => rm(aside, { recursive: true, force: true }))

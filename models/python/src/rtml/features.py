@@ -1,0 +1,93 @@
+"""Training data: the vectors that were served, with the outcomes that came later, as a pandas frame."""
+
+from __future__ import annotations
+
+import io
+import os
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from .engine import cli
+
+META = ("event_id", "time_ms", "profile", "feature_set_version", "label", "outcome_ms", "weight")
+"""Columns of an export that are no features, as far as it has them."""
+
+
+def features(
+    app: str | Path,
+    from_: Any = None,
+    to: Any = None,
+    *,
+    data: str | Path | None = None,
+    what: str = "examples",
+    model: str | None = None,
+    engine: Any = None,
+) -> Any:
+    """Point-in-time-correct rows of an application: what the models saw, and with `what="examples"` the joined label.
+
+    `from_` and `to` bound the event time (ISO text, datetime or epoch milliseconds; `to` exclusive). The rows come from
+    `rtml export`: the bytes that the stream wrote when it scored, through no second implementation. `data` is the embedded
+    engine's directory (default `.rtml` beside the application file, or that of `engine`).
+
+    @raises EdgeError when there is no such application, or nothing was kept for that time
+    """
+    file = Path(app)
+    file = file / "rtml.yaml" if file.is_dir() else file
+    folder = (
+        Path(engine.data) if engine is not None else Path(data) if data is not None else file.resolve().parent / ".rtml"
+    )
+    arguments = ["export", what, "--app", str(file.resolve()), "--format", "jsonl"]
+    for option, value in (("--from", from_), ("--to", to)):
+        if value is not None:
+            arguments += [option, iso(value)]
+    if model is not None:
+        arguments += ["--model", model]
+    text = cli(*arguments, env={**os.environ, "RTML_DATA_DIR": str(folder)})
+    return read_export(text)
+
+
+def read_export(text: str) -> Any:
+    """JSON lines of `rtml export` as a frame in order of time."""
+    import pandas as pd
+
+    frame = (
+        pd.read_json(io.StringIO(text), lines=True, convert_dates=False, dtype=False)
+        if text.strip()
+        else pd.DataFrame()
+    )
+    return frame.sort_values("time_ms", kind="stable", ignore_index=True) if "time_ms" in frame.columns else frame
+
+
+def feature_columns(frame: Any) -> list[str]:
+    """The columns of an export that are features: neither about the row, nor scores, nor ages."""
+    return [name for name in frame.columns if name not in META and not name.startswith(("score:", "age:"))]
+
+
+def split_by_time(frame: Any, *, at: Any = None, train_size: float = 0.75, column: str = "time_ms") -> tuple[Any, Any]:
+    """Rows before an instant, and from it on. Without `at`, the instant before which `train_size` of the rows lie.
+
+    A split by time is the only honest one here: a random one lets the model learn from a visitor's future.
+    """
+    import pandas as pd
+
+    times = frame[column]
+    if not pd.api.types.is_numeric_dtype(times):
+        times = pd.to_datetime(times, utc=True).astype("int64") // 1_000_000
+    cut = (
+        float(times.quantile(train_size))
+        if at is None
+        else datetime.fromisoformat(iso(at).replace("Z", "+00:00")).timestamp() * 1000
+    )
+    return frame[times < cut], frame[times >= cut]
+
+
+def iso(value: Any) -> str:
+    """@raises ValueError for a datetime without a zone: it would mean another instant on another machine"""
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone; add tzinfo=timezone.utc")
+        return value.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if isinstance(value, (int, float)):
+        return iso(datetime.fromtimestamp(value / 1000, timezone.utc))
+    return str(value)

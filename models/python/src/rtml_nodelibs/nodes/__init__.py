@@ -1,0 +1,1 @@
+"""Names under which nodes were published: the nodes are those of the package rtml."""

@@ -1,0 +1,5 @@
+"""The published place of ONNXNode."""
+
+from rtml.nodes import ONNXNode
+
+__all__ = ["ONNXNode"]

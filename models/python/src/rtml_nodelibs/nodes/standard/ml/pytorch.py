@@ -1,0 +1,5 @@
+"""The published place of PyTorch."""
+
+from rtml.nodes import PyTorch
+
+__all__ = ["PyTorch"]

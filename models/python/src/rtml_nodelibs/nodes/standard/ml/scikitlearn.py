@@ -1,0 +1,5 @@
+"""The published place of ScikitLearn."""
+
+from rtml.nodes import ScikitLearn
+
+__all__ = ["ScikitLearn"]

@@ -1,0 +1,5 @@
+"""The published place of TensorFlow."""
+
+from rtml.nodes import TensorFlow
+
+__all__ = ["TensorFlow"]

@@ -1,0 +1,5 @@
+"""The published place of FieldOps."""
+
+from rtml.nodes import FieldOps
+
+__all__ = ["FieldOps"]

@@ -1,0 +1,5 @@
+"""The published place of FieldTrans."""
+
+from rtml.nodes import FieldTrans
+
+__all__ = ["FieldTrans"]

@@ -1,0 +1,5 @@
+"""The published place of Filter."""
+
+from rtml.nodes import Filter
+
+__all__ = ["Filter"]

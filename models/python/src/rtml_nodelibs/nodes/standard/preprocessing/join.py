@@ -1,0 +1,5 @@
+"""The published place of Join."""
+
+from rtml.nodes import Join
+
+__all__ = ["Join"]

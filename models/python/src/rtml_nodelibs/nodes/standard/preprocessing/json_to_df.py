@@ -1,0 +1,5 @@
+"""The published place of JsonToDataframe."""
+
+from rtml.nodes import JsonToDataframe
+
+__all__ = ["JsonToDataframe"]

@@ -1,0 +1,5 @@
+"""The published place of NumpyArrays."""
+
+from rtml.nodes import NumpyArrays
+
+__all__ = ["NumpyArrays"]

@@ -1,0 +1,5 @@
+"""The published place of Pandas."""
+
+from rtml.nodes import Pandas
+
+__all__ = ["Pandas"]

@@ -1,0 +1,5 @@
+"""The published place of Simulator."""
+
+from rtml.nodes import Simulator
+
+__all__ = ["Simulator"]

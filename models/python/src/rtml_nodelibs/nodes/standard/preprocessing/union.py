@@ -1,0 +1,5 @@
+"""The published place of Union."""
+
+from rtml.nodes import Union
+
+__all__ = ["Union"]

@@ -1,0 +1,1 @@
+"""Names under which the SDK was published: they work on a running rtml."""
