@@ -121,8 +121,8 @@ class Graph:
                 while at not in seen:
                     seen.append(at)
                     at = next(key for key in before[at] if key not in finished)
-                start, *rest = [self.ids[id(by_id[key])] for key in seen[seen.index(at) :]]
-                cycle = [start, *rest[::-1]]
+                head, *rest = [self.ids[id(by_id[key])] for key in seen[seen.index(at) :]]
+                cycle = [head, *rest[::-1]]
                 raise GraphError(
                     "CYCLE",
                     cycle[0],
