@@ -27,6 +27,7 @@ import { auditRoutes } from './routes/audit.ts'
 import { collectRoutes } from './routes/collect.ts'
 import { deadLetterRoutes } from './routes/dead-letters.ts'
 import { experienceEdgeRoutes } from './routes/experience-edge.ts'
+import { learnerRoutes } from './routes/learners.ts'
 import { operationRoutes } from './routes/operations.ts'
 import { predictRoutes } from './routes/predict.ts'
 import { profileRoutes } from './routes/profiles.ts'
@@ -120,6 +121,7 @@ export async function createServer(sources: ServerSources, options: ServerOption
   topologyRoutes(context)
   deadLetterRoutes(context)
   auditRoutes(context)
+  learnerRoutes(context)
   server.get('/openapi.json', { config: { scope: 'public' }, schema: { hide: true } as object }, async () =>
     server.swagger(),
   )

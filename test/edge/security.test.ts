@@ -45,6 +45,8 @@ const ROUTES: readonly [string, string, Scope][] = [
   ['POST', '/collect/plain', 'collect'],
   ['GET', '/v1/services', 'services:read'],
   ['GET', '/v1/services/buy', 'services:read'],
+  ['GET', '/v1/learners', 'services:read'],
+  ['GET', '/v1/learners/none', 'services:read'],
   ['GET', '/v1/profiles/ECID/1', 'profiles:read'],
   ['GET', '/v1/profiles/ECID/1/why', 'profiles:read'],
   ['GET', '/v1/profiles/ECID/1/export', 'profiles:read'],

@@ -30,6 +30,7 @@ async function topologyOf({ plan, engine, service }: Edge): Promise<z.output<typ
     [topics.deadRaw, 'dead letters'],
     [topics.deadXdm, 'dead letters'],
     [topics.audit, 'audit'],
+    [topics.alerts, 'alerts'],
     [topics.snapshots, 'snapshots'],
   ])
   const bounds = new Map(

@@ -204,9 +204,9 @@ export class LearnerTask {
     await this.#alert(look.decisions)
     if (look.checkpoint && look.status) await this.#save(look.checkpoint, look.status, now)
     if (options.isLast) return
+    this.#gauge()
     const { version, wanted } = look.decisions
     if (wanted) await this.#route(host, wanted, version)
-    this.#gauge()
   }
 
   /** @throws RtmlError FENCED when somebody else runs the learner, STORE_DOWN when the store has lost its tail */
