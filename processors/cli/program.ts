@@ -8,6 +8,7 @@ import { demoCommand } from './demo.ts'
 import { deadLettersCommand } from './dlq.ts'
 import { evaluateCommand } from './evaluate.ts'
 import { explainCommand } from './explain.ts'
+import { graphCommand } from './graph.ts'
 import { initCommand } from './init.ts'
 import { keysCommand } from './keys.ts'
 import { mapCommand } from './map.ts'
@@ -60,6 +61,7 @@ SCHEMA_REGISTRY_URL = Kafka. Exit codes: 0 done, 1 failed, 2 bad usage.`,
     explainCommand(),
     evaluateCommand(),
     modelsCommand(),
+    graphCommand(),
     keysCommand(),
     benchCommand(),
     completionCommand(program),

@@ -14,7 +14,8 @@ export interface Answer {
   readonly failed: Failure | undefined
   readonly scores: Readonly<Record<string, number>>
   readonly attributes: JsonRow
-  readonly xdm: JsonRow
+  /** Nested, as XDM is. */
+  readonly xdm: Readonly<Record<string, unknown>>
 }
 
 /** @param known failures that the reading of the questions found: it knows the column */
@@ -54,8 +55,26 @@ function writtenAt(
     const value = valueAt(tensors[writtenTensor(index)], dtype, row)
     if (value !== null) made[kind][name] = value
   }
-  return { scores: made.score as Record<string, number>, attributes: made.attribute, xdm: made.xdm }
+  return { scores: made.score as Record<string, number>, attributes: made.attribute, xdm: nested(made.xdm) }
 }
+
+/** `{ 'a.b': 1 }` → `{ a: { b: 1 } }`. */
+function nested(paths: JsonRow): Record<string, unknown> {
+  const root: Record<string, unknown> = {}
+  for (const [path, value] of Object.entries(paths)) {
+    const names = path.split('.')
+    let at = root
+    for (const name of names.slice(0, -1)) {
+      if (!Object.hasOwn(at, name)) Object.defineProperty(at, name, { ...OWN, value: {} })
+      at = at[name] as Record<string, unknown>
+    }
+    Object.defineProperty(at, names.at(-1) as string, { ...OWN, value })
+  }
+  return root
+}
+
+/** Defined, not assigned: a path may be called `__proto__`. */
+const OWN = { configurable: true, enumerable: true, writable: true }
 
 /** What a node made for a row: undefined when the row did not reach it. The run must have been asked for its trace. */
 export function traceAt(

@@ -44,9 +44,10 @@ class Compiler {
       return refuse(this.#where, `the expression is more than ${MAX_DEPTH} deep. Compute it in two nodes.`)
     if (typeof expr === 'object' && expr !== null) {
       const keys = Object.keys(expr).sort().join()
-      if ('col' in expr && keys === 'col') return this.#column(expr.col)
+      if ('col' in expr && keys === 'col' && typeof expr.col === 'string') return this.#column(expr.col)
       if ('lit' in expr && keys === 'lit') return this.#literal(expr.lit)
-      if ('fn' in expr && keys === 'args,fn' && Array.isArray(expr.args)) return this.#call(expr.fn, expr.args, depth)
+      if ('fn' in expr && keys === 'args,fn' && typeof expr.fn === 'string' && Array.isArray(expr.args))
+        return this.#call(expr.fn, expr.args, depth)
     }
     return refuse(this.#where, 'an expression is {"col": name}, {"lit": value} or {"fn": name, "args": […]}.')
   }

@@ -1,6 +1,15 @@
 /** The scorer's public face. */
 export { type FetchModelOptions, fetchModel, type ModelSource } from './fetch-model.ts'
+export { bindGraph } from './graph-model.ts'
 export { RULE_VARIABLES, type ScorerModel, scorerModel } from './plan.ts'
 export { createModelPool, PoolBusy, WorkerCrashed, type WorkerPool } from './pool.ts'
+export {
+  type Difference,
+  fetchesOf,
+  openBundle,
+  type Replay,
+  replayTests,
+  tensorsFor,
+} from './replay-bundle.ts'
 export { createScorer, type ModelScorer, type ScorerOptions } from './scorer.ts'
 export { type Verification, verifyModels } from './verify.ts'

@@ -60,15 +60,20 @@ export async function replayTests(bytes: Uint8Array, key: string, pool: ModelPoo
   return { rows: tests.length, difference: undefined, problems, largest }
 }
 
+/** Loads a bundle for a while. @throws RtmlError MODEL_LOAD */
+export async function openBundle(
+  bytes: Uint8Array,
+  pool: ModelPool,
+): Promise<{ readonly key: string } & AsyncDisposable> {
+  const key = `bundle:${randomUUID()}`
+  await pool.load(key, bytes, { warmRows: 0 })
+  return { key, [Symbol.asyncDispose]: () => pool.unload(key) }
+}
+
 /** Loads a bundle for as long as its tests run. @throws RtmlError BUNDLE, GRAPH, MODEL_LOAD */
 export async function replayBundle(bytes: Uint8Array, pool: ModelPool): Promise<Replay> {
-  const key = `replay:${randomUUID()}`
-  await pool.load(key, bytes, { warmRows: 0 })
-  try {
-    return await replayTests(bytes, key, pool)
-  } finally {
-    await pool.unload(key)
-  }
+  await using loaded = await openBundle(bytes, pool)
+  return await replayTests(bytes, loaded.key, pool)
 }
 
 export const questionOf = (test: BundleTest['question']): Question =>

@@ -15,6 +15,17 @@ export interface Written {
   readonly dtype: Dtype
 }
 
+/** Paths of names only, none of them inside another. */
+function checkPaths(node: NodeOf<'xdm'>, paths: readonly string[]): void {
+  for (const path of paths) {
+    if (!/^[^.[\]]+(\.[^.[\]]+)*$/.test(path))
+      refuse(at(node), `${JSON.stringify(path)} can't be written to. Write names with dots between: _tenant.plan.`)
+    const inside = paths.find((it) => it.startsWith(`${path}.`))
+    if (inside !== undefined)
+      refuse(at(node), `${JSON.stringify(path)} can't be a value and hold ${JSON.stringify(inside)} at once.`)
+  }
+}
+
 type Sink = NodeOf<'xdm'> | NodeOf<'profile-write'>
 
 export function sink(node: Sink, schema: Schema): Step & { readonly written: readonly Written[] } {
@@ -23,8 +34,10 @@ export function sink(node: Sink, schema: Schema): Step & { readonly written: rea
     for (const [name, column] of Object.entries(columns))
       written.push({ node: node.id, kind, name, column, dtype: wanted(schema, column, at(node, 'in')) })
   }
-  if (node.op === 'xdm') write('xdm', node.params.columns)
-  else {
+  if (node.op === 'xdm') {
+    checkPaths(node, Object.keys(node.params.columns))
+    write('xdm', node.params.columns)
+  } else {
     write('score', node.params.scores)
     write('attribute', node.params.attributes)
     if (written.length === 0) refuse(at(node), 'writes nothing. Give scores or attributes.')

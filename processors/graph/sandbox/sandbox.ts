@@ -9,7 +9,7 @@ const WORKER_FILE = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : '.
  * The interpreter stops a call at its own timeout; a loop inside one of its built-in functions doesn't ask it. After this much
  * more the thread is ended.
  */
-const GRACE_MS = 500
+const GRACE_MS = 1_000
 /** A thread starts and compiles the interpreter in about 0.1 s; on a crowded machine in more. */
 const START_MS = 10_000
 const STACK_MB = 8

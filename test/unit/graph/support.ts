@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { crc32, deflateRawSync } from 'node:zlib'
+import type { Host } from '../../../processors/graph/program.ts'
 
 export const sha256 = (bytes: Uint8Array | string): string => createHash('sha256').update(bytes).digest('hex')
 
@@ -72,4 +73,10 @@ export function bundle({ graph, models = [], modules = [], questions, expected, 
     ...(expected ? { 'tests/expected.jsonl': lines(expected) } : {}),
     ...more,
   })
+}
+
+/** For graphs without models and modules. */
+export const noHost: Host = {
+  runModel: () => Promise.reject(new Error('no models here')),
+  callModule: () => Promise.reject(new Error('no modules here')),
 }
