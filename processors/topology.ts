@@ -359,6 +359,10 @@ function labelStages({ app, topics, labels }: Plan, { engine, clock, metrics }: 
   return stages
 }
 
+/** Key of pseudonyms, and of what stands for a person in `control`: the same for every process of an application. */
+export const pseudonymKey = (app: Application, env: (name: string) => string | undefined): string =>
+  env('RTML_PSEUDONYM_KEY') ?? app.name
+
 /** Note with the positions up to which a topic's records are history: see `rtml bootstrap`. */
 export const historyNote = (topic: string) => `history:${topic}`
 
@@ -427,7 +431,7 @@ function keyedStages(plan: Plan, parts: StageParts): KeyedStage[] {
       rules: profileRules(plan, parts, topic),
       clock: parts.clock,
       metrics,
-      pseudonymKey: parts.env('RTML_PSEUDONYM_KEY') ?? app.name,
+      pseudonymKey: pseudonymKey(app, parts.env),
     })
     return { stage: erase(stage), kernel, skipBytes: PSEUDONYM_BYTES }
   })

@@ -6,6 +6,7 @@ import { topicNames } from '../app/topics.ts'
 import { offset } from '../app/units.ts'
 import type { Engine, LogRecord, NewRecord } from '../engine/ports.ts'
 import { type DeadLetter, parseDeadLetter } from '../outputs/index.ts'
+import { hiddenLetters } from '../privacy/control-topic.ts'
 import { auditedCommand, type CommandChange } from './audit.ts'
 import { BadUsage, CommandFailed, printJson, printLine, printTable } from './output.ts'
 import { type EngineOptions, examples, integerOption, parsePlace, withEngine, withOpenEngine } from './shared.ts'
@@ -63,8 +64,8 @@ export function deadLettersCommand(): Command {
       .option('--json', 'print JSON')
       .addHelpText('after', examples("rtml dlq show 'dlq.raw[0]@12'"))
       .action((place: string, options: Filter) =>
-        withOpenEngine(options, async (_opened, engine) => {
-          const { letter } = await letterAt(engine, place)
+        withOpenEngine(options, async ({ app }, engine) => {
+          const { letter } = await letterAt(engine, topicNames(app), place)
           const value = letter.value?.toString('utf8') ?? null
           if (options.json)
             return printJson({ place, ...detail(letter), value, valueBase64: letter.value?.toString('base64') ?? null })
@@ -140,13 +141,14 @@ type Topics = ReturnType<typeof topicNames>
 
 async function lettersOf(engine: Engine, topics: Topics, code: string | undefined): Promise<Letter[]> {
   const letters: Letter[] = []
+  const hidden = await hiddenLetters(engine, topics)
   for (const topic of [topics.deadRaw, topics.deadXdm]) {
     for (const bounds of await engine.log.bounds(topic)) {
       if (bounds.start >= bounds.end) continue
       for await (const run of engine.log.read(bounds, bounds.start, { until: bounds.end })) {
         for (const record of run.records) {
           const letter = parseDeadLetter(record)
-          if (letter && (code === undefined || letter.rejection.code === code))
+          if (letter && (code === undefined || letter.rejection.code === code) && !hidden.has(placeOf(record)))
             letters.push({ place: placeOf(record), record, letter })
         }
       }
@@ -155,8 +157,10 @@ async function lettersOf(engine: Engine, topics: Topics, code: string | undefine
   return letters.sort((a, b) => a.record.timestamp - b.record.timestamp || a.record.offset - b.record.offset)
 }
 
-async function letterAt(engine: Engine, text: string): Promise<Letter> {
+async function letterAt(engine: Engine, topics: Topics, text: string): Promise<Letter> {
   const place = parsePlace(text)
+  if ((await hiddenLetters(engine, topics)).has(text))
+    throw new CommandFailed(`the dead letter at ${text} belongs to a person who was erased.`)
   const bounds = (await engine.log.bounds(place.topic))[place.partition]
   if (bounds && place.offset >= bounds.start && place.offset < bounds.end) {
     for await (const run of engine.log.read(place, place.offset, { until: offset(place.offset + 1) })) {
@@ -175,7 +179,7 @@ async function choose(
   places: readonly string[],
   options: ReplayOptions,
 ): Promise<Letter[]> {
-  if (places.length > 0) return Promise.all(places.map((place) => letterAt(engine, place)))
+  if (places.length > 0) return Promise.all(places.map((place) => letterAt(engine, topics, place)))
   if (!options.all && options.code === undefined) throw new BadUsage('name places, or use --code CODE or --all.')
   return (await lettersOf(engine, topics, options.code)).slice(0, options.limit)
 }

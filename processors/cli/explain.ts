@@ -86,7 +86,12 @@ async function lastScores(
   const bytes = Buffer.from(key)
   for await (const run of engine.log.read(bounds, bounds.start, { until: bounds.end })) {
     for (const record of run.records) {
-      if (!record.value || !record.key?.equals(bytes)) continue
+      if (!record.key?.equals(bytes)) continue
+      if (!record.value) {
+        // The person was erased here: what came before is nobody's.
+        last = undefined
+        continue
+      }
       const scores = await read(record.value)
       if (eventId === undefined || scores.eventId === eventId) last = scores
     }

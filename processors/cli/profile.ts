@@ -4,10 +4,12 @@ import { ms } from '../app/units.ts'
 import { viewProfile } from '../host/profile-view.ts'
 import { planApplication } from '../topology.ts'
 import { CommandFailed, printJson, printLine, printTable } from './output.ts'
+import { eraseCommand, erasedCommand } from './profile-erase.ts'
 import { type EngineOptions, examples, withEngine, withOpenEngine } from './shared.ts'
 
 export function profileCommand(): Command {
-  return withEngine(new Command('profile'))
+  // Options after a sub-command's name are the sub-command's.
+  return withEngine(new Command('profile').enablePositionalOptions())
     .description("show a profile's features with their ages")
     .argument('<key>', 'primary identity, <NAMESPACE>:<id>, such as ECID:123')
     .option('--json', 'print JSON')
@@ -34,6 +36,8 @@ export function profileCommand(): Command {
         )
       }),
     )
+    .addCommand(eraseCommand())
+    .addCommand(erasedCommand())
 }
 
 const shorten = (value: number | string) => (typeof value === 'number' ? String(Number(value.toPrecision(7))) : value)

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import type { Command } from 'commander'
-import { offset } from '../app/units.ts'
+import { parseDuration } from '../app/duration.ts'
+import { type Ms, offset } from '../app/units.ts'
 import type { Engine, TopicPartition } from '../engine/ports.ts'
 import { DEFAULT_FILE, type OpenedApplication, openApplicationFile } from '../host/application-file.ts'
 import { dataDirOf, openEngine } from '../host/open-engine.ts'
@@ -68,4 +69,11 @@ export function portOption(text: string): number {
   const port = integerOption(text)
   if (port > 65_535) throw new BadUsage(`${text} is not a port. Ports go from 1 to 65535; 0 takes any free one.`)
   return port
+}
+
+/** `500ms`, `30s`, `5m` → milliseconds. */
+export function durationOption(text: string): Ms {
+  const parsed = parseDuration(text)
+  if (parsed !== undefined) return parsed
+  throw new BadUsage(`${JSON.stringify(text)} is not a duration. Write 500ms, 30s or 5m.`)
 }

@@ -1,12 +1,14 @@
 /** The edge of a running application: what the routes work with. */
-import { type Application, mappingSchema } from '../app/schema.ts'
-import { type Clock, ms } from '../app/units.ts'
+import type { Application } from '../app/schema.ts'
+import type { Clock } from '../app/units.ts'
 import type { Engine } from '../engine/ports.ts'
-import { createMapper, type Mapper } from '../mapper/index.ts'
+import { identityKey, xdmMapper } from '../host/identity-key.ts'
+import type { Mapper } from '../mapper/index.ts'
 import type { ModelScorer } from '../scorer/index.ts'
 import type { Plan, RunningApplication } from '../topology.ts'
 import { Datastreams } from './datastreams.ts'
 import { Evaluator } from './evaluator.ts'
+import { followErasures } from './forgetting.ts'
 import { INTAKE_LIMITS, Intake, type IntakeLimits } from './intake.ts'
 import { Overlay } from './overlay.ts'
 import { ProfileReader, profileTopic } from './profile-reader.ts'
@@ -43,6 +45,8 @@ export class Edge implements AsyncDisposable {
   readonly decisions: Decisions | undefined
   readonly region: string | undefined
   readonly env: EdgeOptions['env']
+  readonly #stop = new AbortController()
+  readonly #following: Promise<void>
 
   private constructor(options: EdgeOptions, partitions: number) {
     const { plan, engine, scorer, entities, lookups, service, context } = options.running
@@ -68,7 +72,8 @@ export class Edge implements AsyncDisposable {
     })
     this.intake = new Intake(engine.log, clock, options.intake ?? INTAKE_LIMITS)
     this.datastreams = new Datastreams(plan, clock)
-    this.xdm = xdmMapper(plan, options.env)
+    this.xdm = xdmMapper(plan, (name) => options.env[name])
+    this.#following = followErasures(this, (name) => options.env[name], this.#stop.signal)
   }
 
   /** @throws RtmlError LOG_DOWN; CONFIG for a datastream whose source can't take XDM */
@@ -92,32 +97,12 @@ export class Edge implements AsyncDisposable {
    * @returns undefined when no profile can be kept under it
    */
   keyOf({ namespace, id }: { readonly namespace: string; readonly id: string }): string | undefined {
-    const timestamp = this.clock.now()
-    const xdm = {
-      _id: 'key',
-      timestamp: new Date(timestamp).toISOString(),
-      identityMap: { [namespace]: [{ id, primary: true }] },
-      consents: { collect: { val: 'y' } },
-    }
-    const value = Buffer.from(JSON.stringify(xdm))
-    return this.xdm.map({ key: null, value, headers: {}, timestamp, place: 'edge' }).events[0]?.key
+    return identityKey(this.xdm, { namespace, id }, this.clock.now())
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort()
+    await this.#following
     await this.intake[Symbol.asyncDispose]()
   }
-}
-
-const AS_IT_IS = mappingSchema.parse({ mapping: 'edge', fields: { '*': 'record', timestamp: 'record.timestamp' } })
-
-function xdmMapper(plan: Plan, env: EdgeOptions['env']): Mapper {
-  return createMapper({
-    name: 'edge',
-    source: { mapping: AS_IT_IS, keyedBy: 'source', maxFutureSkew: ms(600_000) },
-    mapping: AS_IT_IS,
-    app: plan.app,
-    schema: plan.schema,
-    expressions: plan.expressions,
-    secrets: (name) => env[name],
-  })
 }

@@ -52,6 +52,11 @@ export class Overlay {
     this.#keep(event.key, (it) => it.event.id !== event.id)
   }
 
+  /** Profiles that have events here. */
+  keys(): Iterable<string> {
+    return this.#byProfile.keys()
+  }
+
   /** Forgets everything about a profile. */
   forget(key: string): void {
     this.#byProfile.delete(key)

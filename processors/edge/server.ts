@@ -26,6 +26,7 @@ import { Problem, problemOf } from './problem.ts'
 import { auditRoutes } from './routes/audit.ts'
 import { collectRoutes } from './routes/collect.ts'
 import { deadLetterRoutes } from './routes/dead-letters.ts'
+import { eraseRoutes } from './routes/erase.ts'
 import { experienceEdgeRoutes } from './routes/experience-edge.ts'
 import { learnerRoutes } from './routes/learners.ts'
 import { operationRoutes } from './routes/operations.ts'
@@ -118,6 +119,7 @@ export async function createServer(sources: ServerSources, options: ServerOption
   collectRoutes(context)
   serviceRoutes(context)
   profileRoutes(context)
+  eraseRoutes(context)
   topologyRoutes(context)
   deadLetterRoutes(context)
   auditRoutes(context)
@@ -166,7 +168,7 @@ function newServer({ tls, trustedProxies }: Security): FastifyInstance {
 }
 
 /** Others are refused before anything looks at them. */
-const METHODS = new Set(['GET', 'HEAD', 'POST', 'OPTIONS'])
+const METHODS = new Set(['GET', 'HEAD', 'POST', 'DELETE', 'OPTIONS'])
 
 /** @throws Problem: a wrong method, or a wrong address */
 function refuseMethod(allowed: readonly string[], reply: FastifyReply): never {

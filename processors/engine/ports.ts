@@ -79,6 +79,11 @@ export interface Log {
    * everything stopped: other processes may learn of it late. Absent: this log can't.
    */
   grow?(topic: string, partitions: number): Promise<void>
+  /**
+   * Takes single records out for good; their offsets become holes. Absent: this log deletes by age only.
+   * @returns how many there were
+   */
+  purge?(source: TopicPartition, offsets: ReadonlySet<number>): Promise<number>
   /** Appends durably (acks = all); records of one partition keep their order. Not transactional: a retry may duplicate. */
   append(records: readonly NewRecord[]): Promise<void>
   /**

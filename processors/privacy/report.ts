@@ -64,7 +64,8 @@ type Env = (name: string) => string | undefined
 /** Every variable, for docs and messages. */
 export const REPORT_VARIABLES = {
   RTML_REPORT_KEY: 'secret of at least 32 characters: reports are signed with HMAC-SHA256',
-  RTML_REPORT_KEY_FILE: 'PEM file with an Ed25519 private key: reports are signed with it; its public key is enough to verify',
+  RTML_REPORT_KEY_FILE:
+    'PEM file with an Ed25519 private key: reports are signed with it; its public key is enough to verify',
 } as const
 
 const SECRET_CHARS = 32

@@ -10,8 +10,7 @@ export interface TopicFindings {
   readonly topic: string
   readonly cleanup: TopicSpec['cleanup']
   readonly records: number
-  readonly oldest: EpochMs | undefined
-  readonly newest: EpochMs | undefined
+  readonly newest: EpochMs
   /** When retention has deleted the newest one; undefined: the topic keeps it until a newer record of its key. */
   readonly until: EpochMs | undefined
   readonly matches: readonly Match[]
@@ -27,6 +26,8 @@ export interface Match {
   readonly isTombstone: boolean
   /** A later record of the same key replaces it: compaction deletes it. */
   readonly isReplaced: boolean
+  /** An earlier tombstone of the same key stands in the topic. */
+  readonly isAfterTombstone: boolean
 }
 
 /** Matches of one topic that are listed; more are only counted. */
@@ -62,13 +63,11 @@ export async function scanTopics(options: ScanOptions): Promise<TopicFindings[]>
 }
 
 function findingsOf({ topic, cleanup, retentionMs }: TopicSpec, records: number, matches: Match[]): TopicFindings {
-  const times = matches.map(({ timestamp }) => timestamp)
-  const newest = times.reduce((a, b) => (a > b ? a : b), 0 as EpochMs)
+  const newest = epochMs(matches.reduce((latest, { timestamp }) => Math.max(latest, timestamp), 0))
   return {
     topic,
     cleanup,
     records,
-    oldest: times.reduce((a, b) => (a < b ? a : b), newest),
     newest,
     until: retentionMs === undefined ? undefined : epochMs(newest + retentionMs),
     matches,
@@ -78,6 +77,7 @@ function findingsOf({ topic, cleanup, retentionMs }: TopicSpec, records: number,
 async function scanPartition({ engine, needles, signal }: ScanOptions, bounds: PartitionBounds): Promise<Match[]> {
   const matches: (Match & { key: string | undefined })[] = []
   const newestOf = new Map<string, number>()
+  const buried = new Set<string>()
   for await (const record of recordsOf(engine.log, bounds, signal)) {
     if (!needles.isInRecord(record)) continue
     const key = record.key?.toString('latin1')
@@ -90,8 +90,10 @@ async function scanPartition({ engine, needles, signal }: ScanOptions, bounds: P
       isOwn: needles.isKeyOf(record) || (key !== undefined && needles.isIn(key)),
       isTombstone: record.value === null,
       isReplaced: false,
+      isAfterTombstone: key !== undefined && buried.has(key),
       key,
     })
+    if (key !== undefined && record.value === null) buried.add(key)
   }
   return matches.map(({ key, ...match }) => ({
     ...match,

@@ -20,6 +20,17 @@ export class PreviousScores {
     this.#young.set(profile, score)
   }
 
+  /** Profiles that are remembered, some of them twice. */
+  *profiles(): Generator<string> {
+    yield* this.#young.keys()
+    yield* this.#old.keys()
+  }
+
+  forget(profile: string): void {
+    this.#young.delete(profile)
+    this.#old.delete(profile)
+  }
+
   get(profile: string): number | undefined {
     return this.#young.get(profile) ?? this.#old.get(profile)
   }

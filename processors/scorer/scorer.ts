@@ -59,6 +59,9 @@ export interface ModelScorer extends Scorer, AsyncDisposable {
   swap(plan: ScorerPlan): Promise<void>
   serving(): readonly ServingModel[]
   counters(): ScorerCounters
+  /** Profiles whose previous scores are remembered. */
+  remembered(): Iterable<string>
+  forget(profile: string): void
 }
 
 /** Perturbed vectors that one call may run for a model's explanations. */
@@ -116,6 +119,14 @@ class PoolScorer implements ModelScorer {
     this.#options = options
     this.#log = options.log ?? (() => undefined)
     this.#baseline = baselineOf(options.featureSet)
+  }
+
+  *remembered(): Generator<string> {
+    for (const scores of this.#previous.values()) yield* scores.profiles()
+  }
+
+  forget(profile: string): void {
+    for (const scores of this.#previous.values()) scores.forget(profile)
   }
 
   counters(): ScorerCounters {

@@ -103,4 +103,6 @@ export interface ScoringRow {
 export interface Scorer {
   /** Scores of each row, in order. Never rejects for a model's failure: that becomes a fallback (or no score when none is declared and it is a shadow). */
   score(rows: readonly ScoringRow[]): Promise<Score[][]>
+  /** Forgets the previous scores of a profile. Absent: none are remembered. */
+  forget?(profile: string): void
 }

@@ -50,6 +50,7 @@ const ROUTES: readonly [string, string, Scope][] = [
   ['GET', '/v1/profiles/ECID/1', 'profiles:read'],
   ['GET', '/v1/profiles/ECID/1/why', 'profiles:read'],
   ['GET', '/v1/profiles/ECID/1/export', 'profiles:read'],
+  ['DELETE', '/v1/profiles/ECID/1', 'profiles:erase'],
   ['GET', '/v1/topology', 'topology:read'],
   ['GET', '/v1/dead-letters', 'dead-letters:read'],
   ['GET', '/v1/dead-letters/dlq.raw[0]@0', 'dead-letters:read'],

@@ -6,6 +6,7 @@ import {
   decodeScores,
   type ProfileScores,
   parseDeadLetter,
+  parseErased,
   unframe,
 } from '../../processors/outputs/index.ts'
 import type { Plan } from '../../processors/topology.ts'
@@ -130,19 +131,21 @@ function checkOutputs(world: Checked, reference: Reference): string[] {
   const { topics } = plan
   const once = new Map([...reference.rows.keys()].map((id) => [id, 1]))
 
-  const scores = log.all(topics.scores).map(({ value }) => decodeScores(value!))
+  const scores = log.all(topics.scores).flatMap(({ value }) => (value ? [decodeScores(value)] : []))
   compareCounts('profile.scores', countsOf(scores.map(({ eventId }) => eventId)), once, world, problems)
   const samples = log.all(topics.samples).flatMap(({ value }) => sampleRows(value!))
   compareCounts('samples', countsOf(samples.map(({ id }) => id)), once, world, problems)
+
+  problems.push(...checkErasures(world, reference))
 
   const cells = new Map<string, number>()
   for (const { event } of reference.rows.values()) {
     for (const key of world.featureSet.entities.get('item')!.keys(event)) cells.set(`${key} ${event.id}`, 1)
   }
-  const items = log.all(topics.entity('item')).map((record) => `${record.key} ${idOf(plan, record)}`)
+  const items = log.all(topics.entity('item')).flatMap((it) => (it.value ? [`${it.key} ${idOf(plan, it)}`] : []))
   compareCounts('entity.item', countsOf(items), cells, world, problems)
   if (world.isFused) {
-    const published = log.all(topics.events).map((record) => idOf(plan, record))
+    const published = log.all(topics.events).map((it) => idOf(plan, it))
     compareCounts('xdm.events', countsOf(published), world.publishesFused ? once : new Map(), world, problems)
   }
 
@@ -157,6 +160,43 @@ function checkOutputs(world: Checked, reference: Reference): string[] {
     const rows = rowOf.get(score.eventId) ?? []
     const right = rows.find((row) => row.processedAt === score.processedAt) ?? rows[0]
     problems.push(...checkScore(score, right, arms))
+  }
+  return problems
+}
+
+/** Each order has its answer, its tombstone among the scores and its order to the item, once; and nothing of before comes after. */
+function checkErasures(world: Checked, { erased, rows }: Reference): string[] {
+  const { plan, log } = world
+  const { topics } = plan
+  const problems: string[] = []
+  const placeOf = (record: LogRecord) => `${record.topic}[${record.partition}]@${record.offset}`
+  const expected = new Map(erased.map((record) => [placeOf(record), 1]))
+  const answers = log.all(topics.control).map((record) => parseErased(record)!.place)
+  compareCounts('control', countsOf(answers), expected, world, problems)
+  const tombstones = log.all(topics.scores).filter(({ value }) => value === null)
+  const keys = countsOf(erased.map(({ key }) => key!.toString()))
+  compareCounts(
+    'profile.scores tombstones',
+    countsOf(tombstones.map(({ key }) => key!.toString())),
+    keys,
+    world,
+    problems,
+  )
+  if (world.mayRepeat || world.isPartial) return problems
+  for (const partition of log.partitions(topics.scores)) {
+    const forgotten = new Map<string, number>()
+    for (const { key, value } of partition.all) {
+      const name = key!.toString()
+      if (value === null) {
+        forgotten.set(name, (forgotten.get(name) ?? 0) + 1)
+        continue
+      }
+      const count = forgotten.get(name) ?? 0
+      const order = erased.filter((it) => it.key!.toString() === name)[count - 1]
+      const row = rows.get(decodeScores(value).eventId)
+      if (order && row && row.record.offset < order.offset)
+        problems.push(`profile.scores: ${row.event.id} comes after ${name} was forgotten`)
+    }
   }
   return problems
 }

@@ -5,6 +5,7 @@ import { type EpochMs, epochMs } from '../../processors/app/units.ts'
 import type { LogRecord } from '../../processors/engine/ports.ts'
 import type { EntityKernel, FeatureSet, KeyState, Vector } from '../../processors/features/types.ts'
 import { unframe } from '../../processors/outputs/index.ts'
+import { controlKind } from '../../processors/runtime/stages/control-records.ts'
 import type { Plan } from '../../processors/topology.ts'
 import { isPoison } from './worker-plan.ts'
 
@@ -17,6 +18,8 @@ export interface Reference {
   readonly items: readonly ReadonlyMap<string, Buffer>[]
   readonly deadRaw: readonly Dead[]
   readonly deadXdm: readonly Dead[]
+  /** Orders to forget a profile. */
+  readonly erased: readonly LogRecord[]
 }
 
 interface ReferenceRow {
@@ -38,6 +41,7 @@ export interface Logs {
 
 /** @param featureSet the features that are compared; its kernels are touched by nobody else */
 export function referenceOf(plan: Plan, featureSet: FeatureSet, isFused: boolean, logs: Logs): Reference {
+  const erased: LogRecord[] = []
   const deadRaw: Dead[] = []
   const deadXdm: Dead[] = []
   const mapped: { key: string; event: XdmEvent; raw: LogRecord }[] = []
@@ -62,6 +66,11 @@ export function referenceOf(plan: Plan, featureSet: FeatureSet, isFused: boolean
   const profiles = (isFused ? logs.raw : logs.events).map((records) => {
     const states = new Map<string, { pseudonym: Buffer; features: KeyState }>()
     for (const record of records) {
+      if (controlKind(record) === 'erase') {
+        states.delete(record.key!.toString())
+        erased.push(record)
+        continue
+      }
       for (const event of isFused ? map(record) : decode(record)) {
         if (isFused && record.key?.toString() !== event.key) {
           deadXdm.push({ record, code: 'IDENTITY' })
@@ -100,6 +109,10 @@ export function referenceOf(plan: Plan, featureSet: FeatureSet, isFused: boolean
   const items = logs.item.map((records) => {
     const states = new Map<string, KeyState>()
     for (const record of records) {
+      if (controlKind(record) === 'erase') {
+        states.delete(record.key!.toString())
+        continue
+      }
       const event = plan.schema.decode(unframe(record.value!)!.payload)
       if (isPoison('item', event.id)) {
         deadXdm.push({ record, code: 'POISON' })
@@ -112,7 +125,7 @@ export function referenceOf(plan: Plan, featureSet: FeatureSet, isFused: boolean
     }
     return packed(states, (state) => item.encode(state))
   })
-  return { mapped, rows, profiles, items, deadRaw, deadXdm }
+  return { mapped, rows, profiles, items, deadRaw, deadXdm, erased }
 }
 
 const isOver = (kernel: EntityKernel, state: KeyState, event: XdmEvent) =>

@@ -1,4 +1,6 @@
+import type { Headers } from '../../processors/engine/ports.ts'
 import { frame } from '../../processors/outputs/index.ts'
+import { controlRecord } from '../../processors/runtime/stages/control-records.ts'
 import { START } from './application.ts'
 import type { Service } from './network.ts'
 import { Dice, seeded } from './random.ts'
@@ -40,6 +42,7 @@ export interface Produced {
   readonly to: 'raw' | 'events'
   readonly key: string
   readonly value: Buffer | null
+  readonly headers?: Headers
 }
 
 const FAULTS = [
@@ -115,7 +118,14 @@ export function scenarioOf(seed: number): Scenario {
     slowModels: !isCalm && dice.chance(0.4) ? 0.1 : 0,
     isCalm,
   }
-  return { seed, settings, events: eventsOf(dice, settings), faults: faultsOf(dice, settings) }
+  const events = eventsOf(dice, settings)
+  const orders = erasuresOf(seed, settings)
+  return {
+    seed,
+    settings,
+    events: orders.length === 0 ? events : [...events, ...orders].sort((a, b) => a.atMs - b.atMs),
+    faults: faultsOf(dice, settings),
+  }
 }
 
 function faultsOf(dice: Dice, { isCalm }: Settings): Fault[] {
@@ -161,6 +171,24 @@ function eventsOf(dice: Dice, settings: Settings): Produced[] {
     events.push(...producedAt(Math.min(atMs, EVENTS_END_MS), nth, dice, visitors, settings))
   }
   return events.sort((a, b) => a.atMs - b.atMs)
+}
+
+/** Orders to forget a visitor, with an item: of dice of their own, so that seeds without them stay what they were. */
+function erasuresOf(seed: number, { isFused }: Settings): Produced[] {
+  const dice = new Dice(seeded(seed + 0x5eed))
+  if (!dice.chance(0.3)) return []
+  return Array.from({ length: dice.integer(1, 4) }, (_, nth): Produced => {
+    const key = `ECID:v${dice.integer(1, 3)}`
+    const data = { id: `erase-${nth}`, identities: [key], entities: { item: [`s${dice.integer(1, 4)}`] } }
+    const { headers } = controlRecord({ topic: '', kind: 'erase', key, data })
+    return {
+      atMs: dice.between(100, EVENTS_END_MS),
+      to: isFused ? 'raw' : 'events',
+      key,
+      value: null,
+      headers: headers!,
+    }
+  })
 }
 
 function producedAt(atMs: number, nth: number, dice: Dice, visitors: number, settings: Settings): Produced[] {

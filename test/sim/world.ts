@@ -102,9 +102,11 @@ class World {
     const { settings, events, faults } = this.#scenario
     const { topics, app } = this.#plan
     for (const spec of topicSpecs(app)) this.#log.create(spec)
-    for (const { atMs, to, key, value } of events) {
+    for (const { atMs, to, key, value, headers } of events) {
       const topic = to === 'raw' ? topics.raw('web') : topics.events
-      this.#scheduler.after(atMs, () => this.#log.append([{ topic, key: Buffer.from(key), value }]))
+      this.#scheduler.after(atMs, () =>
+        this.#log.append([{ topic, key: Buffer.from(key), value, ...(headers ? { headers } : {}) }]),
+      )
     }
     for (const fault of faults) {
       this.#scheduler.after(fault.atMs, () => {

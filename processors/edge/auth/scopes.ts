@@ -5,6 +5,7 @@ export const SCOPES = {
   predict: 'ask for scores',
   'services:read': 'list services and models',
   'profiles:read': 'read profiles, why a score is what it is, and exports',
+  'profiles:erase': 'forget a person',
   'topology:read': 'figures of topics and stages, the local page',
   'dead-letters:read': 'read dead letters, original bytes included',
   'dead-letters:write': 'replay dead letters, repaired or as they were',

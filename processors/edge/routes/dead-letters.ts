@@ -3,6 +3,7 @@ import type { z } from 'zod'
 import { offset } from '../../app/units.ts'
 import type { LogRecord, NewRecord } from '../../engine/ports.ts'
 import { type DeadLetter, parseDeadLetter } from '../../outputs/index.ts'
+import { hiddenLetters } from '../../privacy/control-topic.ts'
 import { audited } from '../audit.ts'
 import type { Edge } from '../edge.ts'
 import { Problem } from '../problem.ts'
@@ -79,6 +80,7 @@ interface Found {
 async function lettersOf({ engine, plan }: Edge, { limit, code, values }: Query): Promise<Answer> {
   const max = limit === undefined ? DEFAULT_LIMIT : Number(limit)
   const found: Found[] = []
+  const hidden = await hiddenLetters(engine, plan.topics)
   let isComplete = true
   for (const topic of new Set([plan.topics.deadRaw, plan.topics.deadXdm])) {
     for (const bounds of await engine.log.bounds(topic)) {
@@ -88,7 +90,8 @@ async function lettersOf({ engine, plan }: Edge, { limit, code, values }: Query)
       for await (const { records } of engine.log.read(bounds, offset(from), { until: bounds.end })) {
         for (const record of records) {
           const letter = parseDeadLetter(record)
-          if (letter && (code === undefined || letter.rejection.code === code)) found.push({ record, letter })
+          if (!letter || (code !== undefined && letter.rejection.code !== code) || hidden.has(placeOf(record))) continue
+          found.push({ record, letter })
         }
       }
     }
@@ -103,11 +106,13 @@ async function lettersOf({ engine, plan }: Edge, { limit, code, values }: Query)
   }
 }
 
+const placeOf = (record: LogRecord): string => `${record.topic}[${record.partition}]@${record.offset}`
+
 const base64 = (value: Buffer | null): string | null => value?.toString('base64') ?? null
 
 function shown({ record, letter }: Found): Answer['letters'][number] {
   return {
-    place: `${record.topic}[${record.partition}]@${record.offset}`,
+    place: placeOf(record),
     at: new Date(record.timestamp).toISOString(),
     code: letter.rejection.code,
     path: letter.rejection.path,
@@ -124,7 +129,8 @@ async function letterAt({ engine, plan }: Edge, place: string): Promise<Found> {
   if (topic === plan.topics.deadRaw || topic === plan.topics.deadXdm) {
     const bounds = (await engine.log.bounds(topic))[Number(partition)]
     const position = offset(Number(at))
-    if (bounds && position >= bounds.start && position < bounds.end) {
+    const isHidden = (await hiddenLetters(engine, plan.topics)).has(place)
+    if (!isHidden && bounds && position >= bounds.start && position < bounds.end) {
       for await (const run of engine.log.read(bounds, position, { until: offset(position + 1) })) {
         for (const record of run.records) {
           const letter = parseDeadLetter(record)

@@ -15,12 +15,12 @@ import { profileAnswer, whyAnswer } from '../schemas.ts'
 import { featureValues, NO_KEY } from './predict.ts'
 import { answers, inputOf, type RouteContext } from './route.ts'
 
-interface Params {
+export interface IdentityParams {
   readonly namespace: string
   readonly id: string
 }
 
-const PARAMS = {
+export const IDENTITY_PARAMS = {
   type: 'object',
   properties: {
     namespace: { type: 'string', pattern: '^[A-Za-z][A-Za-z0-9_]{0,63}$' },
@@ -40,39 +40,39 @@ const whyQuery = z.strictObject({
 })
 
 export function profileRoutes({ server, edge }: RouteContext): void {
-  server.route<{ Params: Params }>({
+  server.route<{ Params: IdentityParams }>({
     method: 'GET',
     url: '/v1/profiles/:namespace/:id',
     config: { scope: 'profiles:read' },
     schema: {
       tags: ['profiles'],
       summary: 'Features with ages, scores of the last event, position of the state',
-      params: PARAMS,
+      params: IDENTITY_PARAMS,
       response: answers({ 200: profileAnswer }, [404]),
     },
     handler: ({ params }) => viewOf(edge(), params),
   })
-  server.route<{ Params: Params; Querystring: z.output<typeof whyQuery> }>({
+  server.route<{ Params: IdentityParams; Querystring: z.output<typeof whyQuery> }>({
     method: 'GET',
     url: '/v1/profiles/:namespace/:id/why',
     config: { scope: 'profiles:read' },
     schema: {
       tags: ['profiles'],
       summary: 'Why a score is what it is: what the model saw, how much each feature moved it, and where the event is',
-      params: PARAMS,
+      params: IDENTITY_PARAMS,
       querystring: inputOf(whyQuery),
       response: answers({ 200: whyAnswer }, [404]),
     },
     handler: ({ params, query }) => whyOf(edge(), params, query.eventId),
   })
-  server.route<{ Params: Params }>({
+  server.route<{ Params: IdentityParams }>({
     method: 'GET',
     url: '/v1/profiles/:namespace/:id/export',
     config: { scope: 'profiles:read' },
     schema: {
       tags: ['profiles'],
       summary: 'Everything that is kept about a person under this identity, as JSON lines',
-      params: PARAMS,
+      params: IDENTITY_PARAMS,
       response: {
         ...answers({}, [404]),
         200: {
@@ -97,17 +97,17 @@ export function profileRoutes({ server, edge }: RouteContext): void {
 }
 
 /** @throws Problem when no profile can be kept under the identity */
-function keyOf(edge: Edge, params: Params): string {
+function keyOf(edge: Edge, params: IdentityParams): string {
   const key = edge.keyOf(params)
   if (key !== undefined) return key
   throw new Problem('not-found', `${params.namespace}: ${NO_KEY}.`)
 }
 
-const missing = (params: Params): never => {
+const missing = (params: IdentityParams): never => {
   throw new Problem('not-found', `There is no profile under this identity in namespace ${params.namespace}.`)
 }
 
-async function profileOf(edge: Edge, params: Params) {
+async function profileOf(edge: Edge, params: IdentityParams) {
   const key = keyOf(edge, params)
   const question = { key, events: [], ages: true, budgetMs: EXPLAIN_MS, service: NO_SERVICE }
   const evaluation = await edge.evaluator.evaluate(question)
@@ -119,7 +119,7 @@ async function profileOf(edge: Edge, params: Params) {
   return { key, profile, evaluation }
 }
 
-async function viewOf(edge: Edge, params: Params): Promise<z.output<typeof profileAnswer>> {
+async function viewOf(edge: Edge, params: IdentityParams): Promise<z.output<typeof profileAnswer>> {
   const { key, profile, evaluation } = await profileOf(edge, params)
   const partition = partitionOf(Buffer.from(key), edge.reader.partitions)
   const stage = edge.service.status().find(({ stage }) => stage === 'profile')
@@ -162,11 +162,13 @@ async function lastScores(edge: Edge, key: string, eventId: string | undefined):
   if (!bounds) return undefined
   const bytes = Buffer.from(key)
   const read = scoresReader((id) => edge.engine.registry.schema(id))
-  const { found } = await findNewest<FoundScores>(
+  const { found } = await findNewest<FoundScores | 'erased'>(
     edge.engine.log,
     bounds,
     async ({ key: own, value, headers, topic, partition, offset: at }) => {
-      if (value === null || !own?.equals(bytes)) return undefined
+      if (!own?.equals(bytes)) return undefined
+      // The person was erased here: what came before is nobody's.
+      if (value === null) return 'erased'
       const scores = await read(value)
       if (eventId !== undefined && scores.eventId !== eventId) return undefined
       return { scores, place: `${topic}[${partition}]@${at}`, traceparent: headers.traceparent?.toString() ?? null }
@@ -174,7 +176,7 @@ async function lastScores(edge: Edge, key: string, eventId: string | undefined):
     SCORES_BACK,
     edge.clock,
   )
-  return found
+  return found === 'erased' ? undefined : found
 }
 
 interface FoundSample {
@@ -183,7 +185,11 @@ interface FoundSample {
   readonly input: string | null
 }
 
-async function whyOf(edge: Edge, params: Params, eventId: string | undefined): Promise<z.output<typeof whyAnswer>> {
+async function whyOf(
+  edge: Edge,
+  params: IdentityParams,
+  eventId: string | undefined,
+): Promise<z.output<typeof whyAnswer>> {
   const key = keyOf(edge, params)
   const found = await lastScores(edge, key, eventId)
   if (!found) {
@@ -298,7 +304,7 @@ const exports = {
   },
 }
 
-async function* exportOf(edge: Edge, params: Params, key: string, done: () => void): AsyncGenerator<string> {
+async function* exportOf(edge: Edge, params: IdentityParams, key: string, done: () => void): AsyncGenerator<string> {
   try {
     const { topics, app, schema } = edge.plan
     yield line({
@@ -341,7 +347,13 @@ async function* recordsOf(edge: Edge, topic: string, key: string): AsyncGenerato
   const bytes = Buffer.from(key)
   const bounds: PartitionBounds | undefined = all[partitionOf(bytes, Math.max(1, all.length))]
   if (!bounds || bounds.start >= bounds.end) return
-  for await (const run of edge.engine.log.read(bounds, offset(bounds.start), { until: bounds.end })) {
+  // Up to the last tombstone or order to forget the key, records are nobody's: found first, in a pass of its own.
+  let start: number = bounds.start
+  for await (const run of edge.engine.log.read(bounds, bounds.start, { until: bounds.end })) {
+    for (const { key: own, value, offset: at } of run.records) if (value === null && own?.equals(bytes)) start = at + 1
+  }
+  if (start >= bounds.end) return
+  for await (const run of edge.engine.log.read(bounds, offset(start), { until: bounds.end })) {
     for (const record of run.records) {
       if (record.value !== null && record.key?.equals(bytes)) {
         yield { place: `${topic}[${record.partition}]@${record.offset}`, value: record.value }

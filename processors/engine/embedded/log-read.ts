@@ -1,10 +1,10 @@
 import { RtmlError } from '../../app/errors.ts'
 import { offset } from '../../app/units.ts'
 import type { LogRecord, RecordRun, TopicPartition } from '../ports.ts'
-import { readHeader, unpackRecords } from '../record-codec.ts'
+import { packSparse, readHeader, unpackRecords } from '../record-codec.ts'
 import type { Tables } from './environment.ts'
 import { baseOf, batchKey } from './keys.ts'
-import { BATCH_BYTES, BATCH_RECORDS, readHead } from './log-write.ts'
+import { BATCH_BYTES, BATCH_RECORDS, type LogWrite, readHead } from './log-write.ts'
 
 const ABOVE_ALL = 2 ** 48 - 1
 
@@ -93,4 +93,32 @@ export function fetchRun(
     batch = next.batch
   }
   return { topic, partition, from: offset(from), to: offset(position), records }
+}
+
+/**
+ * Writes the batch that covers `at` again without the records at `offsets`.
+ * @returns how many were taken out; 0 when an earlier step has done it
+ */
+export function purgeBatch(
+  write: LogWrite,
+  topicId: number,
+  { topic, partition }: TopicPartition,
+  at: number,
+  offsets: ReadonlySet<number>,
+): number {
+  const { tables } = write
+  const base = baseBefore(tables, topicId, partition, at)
+  const key = base === undefined ? undefined : batchKey(topicId, partition, base)
+  const batch = key && tables.log.getBinary(key)
+  if (!batch || base === undefined) return 0
+  const records: LogRecord[] = []
+  unpackRecords(batch, { topic, partition }, base, 0, Number.POSITIVE_INFINITY, records)
+  const kept = records.filter((record) => !offsets.has(record.offset))
+  if (kept.length === records.length) return 0
+  const head = write.head(topicId, partition)
+  // An empty batch stays: its span keeps the offsets that are gone from being taken for ones that never came.
+  const rest = packSparse(kept, base, readHeader(batch))
+  tables.log.putSync(key, rest)
+  head.bytes += rest.length - batch.length
+  return records.length - kept.length
 }

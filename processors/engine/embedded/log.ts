@@ -16,7 +16,7 @@ import type {
 import type { Environment, Tables } from './environment.ts'
 import { Group } from './group.ts'
 import { nameKey } from './keys.ts'
-import { fetchRun, requireKept } from './log-read.ts'
+import { fetchRun, purgeBatch, requireKept } from './log-read.ts'
 import { numberOf, numberValue, readHead } from './log-write.ts'
 import { Tail, turn } from './tail.ts'
 import type { Topics } from './topics.ts'
@@ -136,6 +136,18 @@ export class EmbeddedLog implements Log {
     this.#environment.refresh()
     const value = this.#environment.tables.positions.getBinary(positionKey(group, source))
     return value && offset(numberOf(value))
+  }
+
+  async purge(source: TopicPartition, offsets: ReadonlySet<number>): Promise<number> {
+    const { id } = this.#topics.require(source.topic)
+    let purged = 0
+    for (const at of [...offsets].sort((a, b) => a - b)) {
+      // One batch a step: a step holds the write lock.
+      purged += await this.#environment.write('LOG_DOWN', (write) => purgeBatch(write, id, source, at, offsets), {
+        frees: true,
+      })
+    }
+    return purged
   }
 
   /** Deletes what is below `before`, as retention does: for tests and for an operator who must make room. */

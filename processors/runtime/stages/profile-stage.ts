@@ -225,7 +225,9 @@ async function outputsOf(
   let forgotten = 0
   const forget = (upTo: number) => {
     for (; forgotten < work.erasures.length && work.erasures[forgotten]!.row <= upTo; forgotten++) {
-      outputs.push(...erasureRecords(options, work.erasures[forgotten]!.erasure, processedAt))
+      const { erasure } = work.erasures[forgotten]!
+      options.scorer?.forget?.(erasure.key)
+      outputs.push(...erasureRecords(options, erasure, processedAt))
     }
   }
   work.rows.forEach(({ sourced: { event, record, source } }, index) => {
