@@ -129,7 +129,7 @@ function checkOutputs(world: Checked, reference: Reference): string[] {
   const problems: string[] = []
   const { plan, log } = world
   const { topics } = plan
-  const once = new Map([...reference.rows.keys()].map((id) => [id, 1]))
+  const once = new Map([...reference.rows].map(([id, rows]) => [id, rows.length]))
 
   const scores = log.all(topics.scores).flatMap(({ value }) => (value ? [decodeScores(value)] : []))
   compareCounts('profile.scores', countsOf(scores.map(({ eventId }) => eventId)), once, world, problems)
@@ -139,8 +139,10 @@ function checkOutputs(world: Checked, reference: Reference): string[] {
   problems.push(...checkErasures(world, reference))
 
   const cells = new Map<string, number>()
-  for (const { event } of reference.rows.values()) {
-    for (const key of world.featureSet.entities.get('item')!.keys(event)) cells.set(`${key} ${event.id}`, 1)
+  for (const { event } of [...reference.rows.values()].flat()) {
+    for (const key of world.featureSet.entities.get('item')!.keys(event)) {
+      cells.set(`${key} ${event.id}`, (cells.get(`${key} ${event.id}`) ?? 0) + 1)
+    }
   }
   const items = log.all(topics.entity('item')).flatMap((it) => (it.value ? [`${it.key} ${idOf(plan, it)}`] : []))
   compareCounts('entity.item', countsOf(items), cells, world, problems)
@@ -193,7 +195,7 @@ function checkErasures(world: Checked, { erased, rows }: Reference): string[] {
       }
       const count = forgotten.get(name) ?? 0
       const order = erased.filter((it) => it.key!.toString() === name)[count - 1]
-      const row = rows.get(decodeScores(value).eventId)
+      const row = rows.get(decodeScores(value).eventId)?.at(-1)
       if (order && row && row.record.offset < order.offset)
         problems.push(`profile.scores: ${row.event.id} comes after ${name} was forgotten`)
     }
@@ -237,7 +239,8 @@ function sampleRows(value: Buffer): SampleRow[] {
 
 function checkSample(row: SampleRow, { rows }: Reference, { columns }: FeatureSet, itemsMax: number): string[] {
   const problems: string[] = []
-  const reference = rows.get(row.id)
+  const same = rows.get(row.id) ?? []
+  const reference = same.find(({ record }) => record.offset === row.position) ?? same[0]
   if (!reference) return problems
   const { record, vector } = reference
   if (row.partition !== record.partition) problems.push(`samples: ${row.id} names partition ${row.partition}`)

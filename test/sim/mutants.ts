@@ -147,6 +147,16 @@ export const MUTANTS: readonly Mutant[] = [
     patches: [{ file: 'runtime/tenure.ts', find: 'if (packed !== undefined) return packed', replace: '' }],
   },
   {
+    name: 'deleted-in-flight',
+    about: 'a state that a batch in flight deleted is read from the store, which still has it',
+    patches: [{ file: 'runtime/tenure.ts', find: 'return packed === undefined', replace: 'return !packed' }],
+  },
+  {
+    name: 'cached-deletion',
+    about: 'a deleted state stays in the cache',
+    patches: [{ file: 'runtime/tenure.ts', find: 'this.#cache.drop(without(states, changed))', replace: '' }],
+  },
+  {
     name: 'rebuild-behind',
     about: 'a store behind the committed position is taken as it is',
     hint: 6,

@@ -12,7 +12,8 @@ import { isPoison } from './worker-plan.ts'
 /** What must have come out of a log, found by the simplest means: one pass, one record at a time, nothing kept but maps. */
 export interface Reference {
   readonly mapped: readonly { key: string; event: XdmEvent; raw: LogRecord }[]
-  readonly rows: ReadonlyMap<string, ReferenceRow>
+  /** By event id. More than one only where the profile was forgotten between two deliveries of an event. */
+  readonly rows: ReadonlyMap<string, readonly ReferenceRow[]>
   /** Partition → key → packed state. */
   readonly profiles: readonly ReadonlyMap<string, Buffer>[]
   readonly items: readonly ReadonlyMap<string, Buffer>[]
@@ -60,7 +61,7 @@ export function referenceOf(plan: Plan, featureSet: FeatureSet, isFused: boolean
     return []
   }
 
-  const rows = new Map<string, ReferenceRow>()
+  const rows = new Map<string, ReferenceRow[]>()
   const profile = featureSet.entities.get('profile')!
   if (!isFused) logs.raw.flat().forEach(map)
   const profiles = (isFused ? logs.raw : logs.events).map((records) => {
@@ -99,7 +100,7 @@ export function referenceOf(plan: Plan, featureSet: FeatureSet, isFused: boolean
           },
           vector,
         )
-        rows.set(event.id, { event, record, vector })
+        rows.set(event.id, [...(rows.get(event.id) ?? []), { event, record, vector }])
       }
     }
     return packed(states, ({ pseudonym, features }) => Buffer.concat([pseudonym, profile.encode(features)]))
