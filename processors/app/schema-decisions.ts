@@ -24,10 +24,10 @@ const consent = z
 
 const offerSchema = z.strictObject({
   format: z
-    .enum(['json', 'html', 'redirect', 'text'])
+    .enum(['json', 'html', 'redirect'])
     .default('json')
     .meta({ description: 'how the page shows it: the content schema of its item' }),
-  content: z.unknown().meta({ description: 'what the page gets; a text for html, redirect and text' }),
+  content: z.unknown().meta({ description: 'what the page gets; a text for html and redirect' }),
   start: instant.optional().meta({ description: 'not before this instant' }),
   end: instant.optional().meta({ description: 'not from this instant on' }),
   when: expression.optional().meta({ description: 'who may get it; default: everybody' }),

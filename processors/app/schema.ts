@@ -691,6 +691,11 @@ export const applicationSchema = z.strictObject({
         .max(1_000)
         .default([])
         .meta({ description: 'web origins that may call the edge from a browser' }),
+      segments: z
+        .array(z.string().max(64))
+        .max(100)
+        .default([])
+        .meta({ description: 'segments that answers may name to the page; others stay inside' }),
       deadline: duration
         .prefault('100ms')
         .meta({ description: 'an answer leaves no later; what is missing then is said in it' }),

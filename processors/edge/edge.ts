@@ -12,6 +12,7 @@ import { followErasures } from './forgetting.ts'
 import { INTAKE_LIMITS, Intake, type IntakeLimits } from './intake.ts'
 import { Overlay } from './overlay.ts'
 import { ProfileReader, profileTopic } from './profile-reader.ts'
+import { RuleDecisions } from './rule-decisions.ts'
 import type { Decisions } from './types.ts'
 
 export interface EdgeOptions {
@@ -20,7 +21,7 @@ export interface EdgeOptions {
     'plan' | 'engine' | 'scorer' | 'entities' | 'lookups' | 'service' | 'context'
   >
   readonly env: Readonly<Record<string, string | undefined>>
-  /** None: decisions are empty. */
+  /** Default: those of the application. */
   readonly decisions?: Decisions
   /** Name of the region that answers carry as location hint. */
   readonly region?: string | undefined
@@ -43,6 +44,8 @@ export class Edge implements AsyncDisposable {
   /** XDM that a caller gives, as it would stand in `xdm.events`: identities, consent and privacy as in every mapping. */
   readonly xdm: Mapper
   readonly decisions: Decisions | undefined
+  /** Segments and decisions of the application; undefined: it has none. */
+  readonly rules: RuleDecisions | undefined
   readonly region: string | undefined
   readonly env: EdgeOptions['env']
   readonly #stop = new AbortController()
@@ -57,7 +60,8 @@ export class Edge implements AsyncDisposable {
     this.service = service
     this.clock = clock
     this.env = options.env
-    this.decisions = options.decisions
+    this.rules = plan.rules && new RuleDecisions(plan, () => plan.rules!.initial)
+    this.decisions = options.decisions ?? this.rules
     this.region = options.region
     const { ids } = plan.app.events.dedup
     this.overlay = new Overlay({ ...OVERLAY, maxEventsPerProfile: Math.min(OVERLAY.maxEventsPerProfile, ids) })

@@ -30,6 +30,8 @@ export interface Evaluation {
   readonly at: EpochMs
   readonly scores: readonly Score[]
   readonly ages: readonly FeatureAge[] | undefined
+  /** The profile's state with the events applied. */
+  readonly state: KeyState
   readonly profile: ProfileRead | undefined
   /** What the profile's state made of each event. */
   readonly outcomes: readonly Updated[]
@@ -112,7 +114,7 @@ export class Evaluator {
     const leftMs = question.budgetMs - (this.#clock.now() - startedAt)
     const scored = question.explain ? this.#explain(row) : this.#score(row)
     const scores = await within(scored, leftMs).catch(late(missing, 'scores', []))
-    return { vector, at, scores, ages, profile, outcomes, missing }
+    return { vector, at, scores, ages, state, profile, outcomes, missing }
   }
 
   async #read(question: Question, missing: Evaluation['missing'][number][]): Promise<ProfileRead | undefined> {

@@ -1,10 +1,11 @@
 import type { Application } from '../app/schema.ts'
 import { fusedSource, groupOf } from '../app/topics.ts'
 import { type Clock, type EpochMs, epochMs } from '../app/units.ts'
+import type { RuleState } from '../decisions/rule-state.ts'
 import { partitionOf } from '../engine/murmur2.ts'
 import type { FeatureStore } from '../engine/ports.ts'
 import type { EntityKernel, KeyState } from '../features/types.ts'
-import { unpackProfile } from '../runtime/stages/profile-state.ts'
+import { type ProfileState, unpackProfile } from '../runtime/stages/profile-state.ts'
 import type { Plan } from '../topology.ts'
 import { coalesce } from './coalesce.ts'
 import type { Overlay } from './overlay.ts'
@@ -13,6 +14,8 @@ import type { Overlay } from './overlay.ts'
 export interface ProfileRead {
   /** The caller's own: it may apply events to it. */
   readonly state: KeyState
+  /** What the stored state keeps of segments. */
+  readonly rules: RuleState | undefined
   /** `new`: the store has none, or an expired one. `unavailable`: it could not be read. */
   readonly status: 'found' | 'new' | 'unavailable'
   /** Bytes in the store. */
@@ -58,7 +61,7 @@ export class ProfileReader {
   /** @throws RtmlError STORE_DOWN; Overloaded; Error for bytes that this version can't read */
   async read(key: string): Promise<ProfileRead> {
     const packed = await this.#load(key)
-    const stored = packed && unpackProfile(this.kernel, packed).features
+    const stored = packed && unpackProfile(this.kernel, packed)
     return this.#withOverlay(key, stored, packed?.length ?? 0)
   }
 
@@ -67,13 +70,14 @@ export class ProfileReader {
     return { ...this.#withOverlay(key, undefined, 0), status: 'unavailable' }
   }
 
-  #withOverlay(key: string, stored: KeyState | undefined, bytes: number): ProfileRead {
+  #withOverlay(key: string, profile: ProfileState | undefined, bytes: number): ProfileRead {
+    const stored = profile?.features
     const now = this.#clock.now()
     const isLive = stored !== undefined && !this.kernel.isExpired(stored, epochMs(Math.max(now, stored.time)))
     const state = stored ?? this.kernel.empty()
     const storedTime = stored && Number.isFinite(stored.time) ? epochMs(stored.time) : undefined
     const pending = this.#overlay.apply(key, state, this.kernel, now)
-    return { state, status: isLive ? 'found' : 'new', bytes, storedTime, pending }
+    return { state, rules: profile?.rules, status: isLive ? 'found' : 'new', bytes, storedTime, pending }
   }
 }
 

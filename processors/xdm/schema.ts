@@ -94,6 +94,16 @@ function checkedGroups(groups: readonly string[] | undefined): readonly string[]
 /** Fields that the mapper writes in every application. */
 const MAPPER_FIELDS: Record<string, XdmField> = {
   sourceEvent: { type: { kind: 'string' }, required: false, description: "The source's own name of the event" },
+  displayed: {
+    type: { kind: 'array', items: { kind: 'string' } },
+    required: false,
+    description: 'Offers that the visitor has seen, <decision>/<offer>: from decisioning.propositionDisplay',
+  },
+  interacted: {
+    type: { kind: 'array', items: { kind: 'string' } },
+    required: false,
+    description: 'Offers that the visitor has used, <decision>/<offer>: from decisioning.propositionInteract',
+  },
   payload: { type: { kind: 'string' }, required: false, description: 'JSON of an event that no mapping knows' },
 }
 

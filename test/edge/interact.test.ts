@@ -17,8 +17,8 @@ beforeAll(async () => {
       decide(request) {
         asked.push(request)
         const propensity = request.scores.find(({ role }) => role === 'champion')!.value
-        if (propensity < 1) return []
-        return [
+        if (propensity < 1) return { propositions: [] }
+        const propositions = [
           {
             id: `offer-${propensity}`,
             scope: request.scopes[0] ?? '__view__',
@@ -32,6 +32,7 @@ beforeAll(async () => {
             ],
           },
         ]
+        return { propositions }
       },
     },
   })

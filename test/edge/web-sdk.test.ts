@@ -9,7 +9,6 @@ import { promisify } from 'node:util'
 import { type Browser, chromium, type Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { securityFrom } from '../../processors/edge/auth/security.ts'
-import type { Decisions } from '../../processors/edge/types.ts'
 import { DATASTREAM, eventually, type Fixture, fixture, ORGANIZATION } from './fixture.ts'
 import { chromiumPath, webSdk } from './web-sdk.ts'
 
@@ -23,16 +22,17 @@ const PAGE = `<!doctype html><title>shop</title>
 <script src="/alloy.js"></script>`
 
 /** Visitors who are keen see a discount, others the usual banner. */
-const decisions: Decisions = {
-  decide: ({ scores, scopes }) => {
-    const keen = (scores.find(({ role }) => role === 'champion')?.value ?? 0) >= 1
-    const content = { banner: keen ? 'discount' : 'usual' }
-    const items = [{ id: '1', schema: 'https://ns.adobe.com/personalization/json-content-item', data: { content } }]
-    return scopes
-      .filter((scope) => scope === 'banner')
-      .map((scope) => ({ id: `banner-${content.banner}`, scope, scopeDetails: { decisionProvider: 'RTML' }, items }))
-  },
-}
+const RULES = `
+segments:
+  keen: { when: scores.buy >= 1 }
+decisions:
+  banner:
+    rules: [{ when: segments.keen, offer: discount }]
+    default: usual
+    offers:
+      discount: { content: { banner: discount }, caps: [{ max: 2, within: 1h }] }
+      usual: { content: { banner: usual } }
+`
 
 let shop: Fixture
 let site: Server
@@ -51,9 +51,9 @@ beforeAll(async () => {
   const kind = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2']
   await promisify(execFile)('openssl', ['req', '-x509', ...kind, '-keyout', key, '-out', cert, ...subject])
   shop = await fixture({
-    decisions,
     region: 'irl1',
-    application: (text) => text.replace('https://shop.example', 'https://www.shop.example'),
+    application: (text) =>
+      `${text.replace('https://shop.example', 'https://www.shop.example').replace('deadline: 5s\n', 'deadline: 5s\n  segments: [keen]\n')}${RULES}`,
   })
   const server = await shop.serve(
     securityFrom(
@@ -86,20 +86,28 @@ afterAll(async () => {
 
 /** What the SDK resolves with, as far as it is read here. */
 interface Answer {
-  readonly propositions: readonly { items: readonly { data: { content: { banner: string } } }[] }[]
+  readonly propositions: readonly {
+    id: string
+    scope: string
+    scopeDetails: unknown
+    items: readonly { data: { content: { banner: string } } }[]
+  }[]
   readonly identity: { readonly ECID: string }
 }
 
 interface Visit {
   readonly ecid: string
   readonly banner: string | undefined
+  /** Segments that the answer names. */
+  readonly segments: readonly string[]
 }
 
 /** Opens a page, sends a page's event, and reads what the SDK made of the answer. */
-async function visit(eventType: string, name: string): Promise<Visit> {
+async function visit(eventType: string, name: string, { display = false } = {}): Promise<Visit> {
   await page.goto('https://www.shop.example/')
-  return page.evaluate(
-    async ({ orgId, datastreamId, eventType, name }) => {
+  const answered = page.waitForResponse((it) => it.url().includes('/interact'))
+  const seen = await page.evaluate(
+    async ({ orgId, datastreamId, eventType, name, display }) => {
       const { alloy } = globalThis as unknown as { alloy: (...args: unknown[]) => Promise<Answer> }
       await alloy('configure', {
         datastreamId,
@@ -110,22 +118,47 @@ async function visit(eventType: string, name: string): Promise<Visit> {
       })
       const xdm = { eventType, web: { webPageDetails: { name } } }
       const { propositions } = await alloy('sendEvent', { decisionScopes: ['banner'], xdm })
+      if (display) {
+        const seen = propositions.map(({ id, scope, scopeDetails }) => ({ id, scope, scopeDetails }))
+        await alloy('sendEvent', {
+          xdm: {
+            eventType: 'decisioning.propositionDisplay',
+            _experience: { decisioning: { propositions: seen, propositionEventType: { display: 1 } } },
+          },
+        })
+      }
       const { identity } = await alloy('getIdentity')
       return { ecid: identity.ECID, banner: propositions[0]?.items[0]?.data.content.banner }
     },
-    { orgId: ORGANIZATION, datastreamId: DATASTREAM, eventType, name },
+    { orgId: ORGANIZATION, datastreamId: DATASTREAM, eventType, name, display },
   )
+  const { handle } = (await (await answered).json()) as { handle: { type: string; payload: Lookup[] }[] }
+  const lookups = handle.filter(({ type }) => type === 'activation:pull').flatMap(({ payload }) => payload)
+  return { ...seen, segments: lookups.flatMap(({ segments }) => segments.map(({ id }) => id)) }
+}
+
+/** What a page may know of the visitor, in the answer as it came over the wire. */
+interface Lookup {
+  readonly segments: readonly { readonly id: string }[]
 }
 
 describe('the Web SDK in a browser', { timeout: 60_000 }, () => {
   let first: Visit
 
-  it('gets an identity, keeps it over pages, and sees the decision change with the score', async () => {
+  it('gets an identity, enters a segment, and sees another experience in the same answer and on the next page', async () => {
     // (views + events + spent + page) / 4: 0 + 1 + 0 + 1 is not keen; one product view later 1 + 2 + 0 + 2 is.
     first = await visit('web.webpagedetails.pageViews', 'home')
-    expect(first).toEqual({ ecid: expect.stringMatching(/^\d{38}$/), banner: 'usual' })
-    expect(await visit('commerce.productViews', 'cart')).toEqual({ ecid: first.ecid, banner: 'discount' })
-    expect(await visit('web.webpagedetails.pageViews', 'home')).toEqual({ ecid: first.ecid, banner: 'discount' })
+    expect(first).toEqual({ ecid: expect.stringMatching(/^\d{38}$/), banner: 'usual', segments: [] })
+    const { ecid } = first
+    const keen = { ecid, banner: 'discount', segments: ['keen'] }
+    expect(await visit('commerce.productViews', 'cart')).toEqual(keen)
+    expect(await visit('web.webpagedetails.pageViews', 'home')).toEqual(keen)
+  })
+
+  it('counts what was displayed, not what was answered', async () => {
+    expect((await visit('web.webpagedetails.pageViews', 'home', { display: true })).banner).toBe('discount')
+    expect((await visit('web.webpagedetails.pageViews', 'home', { display: true })).banner).toBe('discount')
+    expect(await visit('web.webpagedetails.pageViews', 'home')).toMatchObject({ banner: 'usual', segments: ['keen'] })
   })
 
   it('delivers its last event when the page unloads', async () => {

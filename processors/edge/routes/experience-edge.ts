@@ -6,7 +6,8 @@ import { randomUUID } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
 import type { Rejection } from '../../app/errors.ts'
 import type { Identity, XdmEvent } from '../../app/event.ts'
-import type { Headers } from '../../engine/ports.ts'
+import type { Headers, NewRecord } from '../../engine/ports.ts'
+import { SEGMENT_NAMESPACE } from '../../outputs/index.ts'
 import type { Datastream, IncomingEvent, Taken } from '../datastreams.ts'
 import { cookieName, ecidOfCookie, ecidOfFpid, IDENTITY_MAX_AGE_S, identityCookie, newEcid } from '../ecid.ts'
 import type { Edge } from '../edge.ts'
@@ -24,6 +25,7 @@ import {
   serverQuery,
   webQuery,
 } from '../schemas.ts'
+import type { Decided } from '../types.ts'
 import { within } from '../within.ts'
 import { modelScore, WARNINGS } from './predict.ts'
 import { answers, inputOf, type RouteContext } from './route.ts'
@@ -131,12 +133,15 @@ async function interact(edge: Edge, request: EdgeRequest, version: 'v1' | 'v2') 
   const leftMs = () => edge.app.edge.deadline - (edge.clock.now() - startedAt)
   const last = events.at(-1)
   let evaluation: Evaluation | undefined
+  let decided: Decided | undefined
   if (last) {
     // Of one visitor, all events count; the answer is about the last one's profile.
     const own = events.filter(({ key }) => key === last.key)
     evaluation = await edge.evaluator.evaluate({ key: last.key, events: own, budgetMs: leftMs() })
     const now = edge.clock.now()
     for (const event of events) edge.overlay.add(event, now)
+    decided = decide(edge, request, last, evaluation)
+    if (decided?.record) logDecision(edge, decided.record)
   }
   const errors = ticket ? await notDurable(edge, ticket, events, leftMs(), requestId) : []
   const warnings = (evaluation?.missing ?? []).map((part) => ({
@@ -146,7 +151,7 @@ async function interact(edge: Edge, request: EdgeRequest, version: 'v1' | 'v2') 
   }))
   return {
     requestId,
-    handle: handlesOf(edge, request, device, last, evaluation, Math.max(0, incoming.length - 1)),
+    handle: handlesOf(edge, request, device, evaluation, decided, Math.max(0, incoming.length - 1)),
     ...(warnings.length > 0 ? { warnings } : {}),
     ...(errors.length > 0 ? { errors } : {}),
   }
@@ -311,20 +316,18 @@ function handlesOf(
   edge: Edge,
   request: EdgeRequest,
   device: string | undefined,
-  event: XdmEvent | undefined,
   evaluation: Evaluation | undefined,
+  decided: Decided | undefined,
   eventIndex: number,
 ): Handle[] {
   const { organization } = edge.app.edge
   const now = edge.clock.now()
   const handles: Handle[] = []
   if (device) handles.push({ type: 'identity:result', payload: [{ id: device, namespace: { code: 'ECID' } }] })
-  if (event && evaluation) {
-    handles.push({
-      type: 'personalization:decisions',
-      payload: decisionsOf(edge, request, event, evaluation),
-      eventIndex,
-    })
+  if (evaluation) {
+    handles.push({ type: 'personalization:decisions', payload: decided?.propositions ?? [], eventIndex })
+    const segments = decided?.segments ?? []
+    if (segments.length > 0) handles.push({ type: 'activation:pull', payload: [profileLookup(segments)], eventIndex })
     if (wantsScores(request))
       handles.push({ type: 'rtml:scores', payload: evaluation.scores.map(modelScore), eventIndex })
   }
@@ -351,19 +354,40 @@ function handlesOf(
 const wantsScores = ({ body, principal }: EdgeRequest): boolean =>
   (body.query as { rtml?: { scores?: unknown } } | undefined)?.rtml?.scores === true && principal.scopes.has('predict')
 
-function decisionsOf(
+/** Where the Web SDK looks for what a page may know of the visitor: `destinations` of its answer. */
+const profileLookup = (segments: readonly string[]) => ({
+  type: 'profileLookup',
+  destinationId: 'rtml',
+  alias: 'rtml',
+  segments: segments.map((id) => ({ id, namespace: SEGMENT_NAMESPACE })),
+})
+
+/** An answer doesn't wait for its own record: what the visitor has seen comes back as an event of its own. */
+function logDecision(edge: Edge, record: NewRecord): void {
+  try {
+    edge.intake.offer([record])
+  } catch (error) {
+    if (!(error instanceof IntakeFull)) throw error
+  }
+}
+
+function decide(
   edge: Edge,
   request: EdgeRequest,
   event: XdmEvent,
-  { vector, scores, at }: Evaluation,
-): readonly unknown[] {
-  if (edge.decisions === undefined) return []
+  { vector, scores, at, state, profile, missing }: Evaluation,
+): Decided | undefined {
+  // What the visitor has seen or clicked is told, not asked about.
+  if (edge.decisions === undefined || event.xdm.eventType?.startsWith('decisioning.')) return undefined
   const queries = [request.body.query, ...eventsOf(request).map((it) => (it as { query?: EdgeBody['query'] }).query)]
   const asked = queries.map((query) => query?.personalization).filter((it) => it !== undefined)
   return edge.decisions.decide({
     event,
     vector,
     scores,
+    state,
+    rules: profile?.rules,
+    missing,
     at,
     scopes: asked.flatMap((it) => [...(it.decisionScopes ?? []), ...(it.surfaces ?? [])]),
     schemas: asked.flatMap((it) => it.schemas ?? []),

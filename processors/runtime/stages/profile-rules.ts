@@ -192,13 +192,18 @@ function rulesOf(state: ProfileState): RuleState {
   return state.rules
 }
 
-/** The score of the model that serves a profile: `service`, or `service.output`. Fallbacks are none. */
-export function servedScore(scores: readonly Score[], name: string): number | undefined {
+/** The score of the model that serves a profile: `service`, or `service.output`. Without `fallbacks` only what a model said. */
+export function servedScore(
+  scores: readonly Score[],
+  name: string,
+  { fallbacks = false }: { readonly fallbacks?: boolean } = {},
+): number | undefined {
   const [service, output] = name.split('.', 2)
   const own = scores.filter((it) => it.service === service && it.role !== 'shadow')
   const found =
     output === undefined ? (own.find((it) => it.output === 'score') ?? own[0]) : own.find((it) => it.output === output)
-  return found?.fallback === 'none' && Number.isFinite(found.value) ? found.value : undefined
+  if (found === undefined || !Number.isFinite(found.value)) return undefined
+  return fallbacks || found.fallback === 'none' ? found.value : undefined
 }
 
 function parseScores(data: unknown): { of: number; values: Record<string, number> } | undefined {

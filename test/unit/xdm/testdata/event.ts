@@ -962,6 +962,10 @@ export interface EventEventImplementationDetails {
 export interface EventTenant {
   /** The source's own name of the event */
   sourceEvent?: string
+  /** Offers that the visitor has seen, <decision>/<offer>: from decisioning.propositionDisplay */
+  displayed?: string[]
+  /** Offers that the visitor has used, <decision>/<offer>: from decisioning.propositionInteract */
+  interacted?: string[]
   /** JSON of an event that no mapping knows */
   payload?: string
   loyalty?: string
