@@ -38,9 +38,25 @@ export interface Variant {
   readonly isFused: boolean
   readonly delivery: 'exactly-once' | 'at-least-once'
   readonly publishesFused: boolean
+  /** Joins labels as well: see `labels.ts`. */
+  readonly hasLabels?: boolean
 }
 
-function applicationText({ version, isFused, delivery, publishesFused }: Variant): string {
+/** Windows are seconds: a run goes on for a minute after the last fault. */
+const LABELS = `
+labels:
+  buys: { outcome: eventType == 'commerce.purchases', window: 20s, lateness: 5s }
+  soon:
+    outcome: eventType == 'commerce.purchases'
+    where: eventType != 'commerce.purchases'
+    match: productListItems[0].SKU
+    window: 15s
+    lateness: 2s
+    policy: fake-negative
+    negatives: 0.5
+`
+
+function applicationText({ version, isFused, delivery, publishesFused, hasLabels }: Variant): string {
   return `
 rtml: 1
 name: sim
@@ -67,7 +83,7 @@ entities: { item: { key: 'productListItems[0].SKU', ttl: 1d } }
 features:${COMMON}${version === 2 ? ADDED : ''}${ITEM}
 delivery: ${delivery}
 batch: { maxEvents: 5, publishEvery: 15ms }
-`
+${hasLabels ? LABELS : ''}`
 }
 
 const FILES = {

@@ -10,6 +10,7 @@ import { commonFeatureSet, INPUTS, modelsOf, planOf, START } from './application
 import { check } from './check.ts'
 import { ALL_GUARDS, type Guards } from './guards.ts'
 import { History } from './history.ts'
+import { checkLabels } from './labels.ts'
 import { Network } from './network.ts'
 import { Dice, seeded } from './random.ts'
 import { FAULTS_END_MS, type Fault, type Scenario, SERVICE_OF } from './scenario.ts'
@@ -39,6 +40,9 @@ const FAILOVER_LAG_MS = 3_000
 const MAX_PROCESSES = 4
 const SKEW_MS = 600_000
 const DONE_EVERY_STEPS = 16
+/** With labels: when strangers come, and when everything must be settled, after the last fault. */
+const CLOSING_MS = [30_000, 45_000]
+const LABELS_MS = 60_000
 
 interface Worker {
   readonly process: SimProcess
@@ -52,9 +56,10 @@ interface Worker {
 /** Runs one scenario from the first event to lag 0, and checks what is left. */
 export async function simulate(
   scenario: Scenario,
-  options: { guards?: Guards; isVerbose?: boolean } = {},
+  options: { guards?: Guards; isVerbose?: boolean; hasLabels?: boolean } = {},
 ): Promise<Outcome> {
-  const world = new World(scenario, options.guards ?? ALL_GUARDS, options.isVerbose ?? false)
+  const { guards = ALL_GUARDS, isVerbose = false, hasLabels = false } = options
+  const world = new World(scenario, guards, { isVerbose, hasLabels })
   await world.open()
   return world.run()
 }
@@ -62,6 +67,7 @@ export async function simulate(
 class World {
   readonly #scenario: Scenario
   readonly #guards: Guards
+  readonly #hasLabels: boolean
   readonly #dice: Dice
   readonly #scheduler = new Scheduler(START)
   readonly #history: History
@@ -77,11 +83,15 @@ class World {
   #isLossPossible = false
   #isLossReported = false
   #areFaultsOver = false
+  /** With labels, a run goes on until their windows are over. */
+  #labelsUntil = 0
 
-  constructor(scenario: Scenario, guards: Guards, isVerbose: boolean) {
+  constructor(scenario: Scenario, guards: Guards, options: { isVerbose: boolean; hasLabels: boolean }) {
+    const { isVerbose, hasLabels } = options
     const { seed, settings } = scenario
     this.#scenario = scenario
     this.#guards = guards
+    this.#hasLabels = hasLabels
     this.#dice = new Dice(seeded(seed ^ 0x5eed_5eed))
     this.#history = new History(this.#scheduler, { isVerbose })
     const { lostRequest, lostReply, slow, slowMs } = settings
@@ -94,7 +104,7 @@ class World {
   async open(): Promise<void> {
     const { isFused, delivery, publishesFused } = this.#scenario.settings
     for (const version of [1, 2] as const) {
-      this.#plans.set(version, await planOf({ version, isFused, delivery, publishesFused }))
+      this.#plans.set(version, await planOf({ version, isFused, delivery, publishesFused, hasLabels: this.#hasLabels }))
     }
   }
 
@@ -148,7 +158,8 @@ class World {
     for (const [name, kernel] of featureSet.entities) {
       for (const plan of this.#plans.values()) kernel.addLayout(plan.featureSet.entities.get(name)!.layout)
     }
-    return check({
+    const labels = this.#hasLabels && !this.#isLossReported ? checkLabels(this.#plan, this.#log) : []
+    const problems = check({
       plan: this.#plan,
       featureSet,
       log: this.#log,
@@ -158,6 +169,7 @@ class World {
       mayRepeat: delivery === 'at-least-once',
       isPartial: this.#isLossReported,
     })
+    return [...problems, ...labels]
   }
 
   // Processes
@@ -165,7 +177,9 @@ class World {
   #spawn(version: 1 | 2): void {
     const name = `p${this.#workers.length}`
     const { settings } = this.#scenario
-    const process = new SimProcess(name, this.#scheduler, this.#dice.between(-SKEW_MS, SKEW_MS))
+    const skew = this.#dice.between(-SKEW_MS, SKEW_MS)
+    // Labels wait for event time, which counts no further than the clock of whoever scored: one that is behind delays them.
+    const process = new SimProcess(name, this.#scheduler, this.#hasLabels ? 0 : skew)
     const mood = { failing: settings.failingModels, slow: settings.slowModels, slowMs: 200 }
     const worker: Worker = { process, version, stop: new AbortController(), mood, running: undefined, isLeaving: false }
     this.#workers.push(worker)
@@ -345,6 +359,7 @@ class World {
       { group: groupOf(app, 'profile'), topic: isFused ? topics.raw('web') : topics.events },
       { group: groupOf(app, 'entity.item'), topic: topics.entity('item') },
       ...(isFused ? [] : [{ group: groupOf(app, 'map.web'), topic: topics.raw('web') }]),
+      ...(this.#hasLabels ? [{ group: groupOf(app, 'outcomes'), topic: topics.samples }] : []),
     ]
     return inputs.flatMap((input) => [0, 1].map((partition) => ({ ...input, partition })))
   }
@@ -357,6 +372,8 @@ class World {
   /** Deletes old records: what nobody needs any more, or anything. */
   async #retain(whom: number, isCareless: boolean): Promise<void> {
     const shard = this.#shardOf(whom)
+    // Samples are read again when their windows are over.
+    if (shard.topic === this.#plan.topics.samples) return
     const { start, end } = this.#log.partitions(shard.topic)[shard.partition]!
     // What was deleted before the application first came is nobody's loss: nothing says that it ever was there.
     if (this.#log.committed(shard.group, shard) === undefined) return
@@ -400,12 +417,27 @@ class World {
       Object.assign(mood, { failing: 0, slow: 0 })
     }
     if (this.#present.length === 0) this.#spawn(this.#workers.at(-1)?.version ?? 1)
+    if (!this.#hasLabels) return
+    for (const afterMs of CLOSING_MS) this.#scheduler.after(afterMs, () => this.#close())
+    this.#labelsUntil = this.#scheduler.now + LABELS_MS
+  }
+
+  /** Strangers move event time on in every partition, so that windows end. */
+  #close(): void {
+    const { now } = this.#scheduler
+    const topic = this.#plan.topics.raw('web')
+    for (let nth = 0; nth < 8; nth++) {
+      const visitor = `z${nth}`
+      const event = { id: `z${nth}-${now}`, time: new Date(Math.floor(now)).toISOString(), type: 'closing', visitor }
+      const key = Buffer.from(this.#scenario.settings.isFused ? `ECID:${visitor}` : `k${nth}`)
+      this.#log.append([{ topic, key, value: Buffer.from(JSON.stringify({ ...event, items: [] })) }])
+    }
   }
 
   // The end
 
   #isThrough(): boolean {
-    if (this.#scheduler.steps % DONE_EVERY_STEPS !== 0) return false
+    if (this.#scheduler.steps % DONE_EVERY_STEPS !== 0 || this.#scheduler.now < this.#labelsUntil) return false
     if (this.#workers.some(({ process, isLeaving }) => isLeaving && process.isAlive)) return false
     return this.#shards.every((shard) => this.#isShardThrough(shard))
   }
