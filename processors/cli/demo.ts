@@ -8,9 +8,9 @@ import { Command } from 'commander'
 import { systemClock } from '../app/system-clock.ts'
 import { ms, type Offset } from '../app/units.ts'
 import { serve } from '../edge/serve.ts'
-import { pageFile } from '../edge/server.ts'
 import { openEmbedded } from '../engine/embedded/engine.ts'
 import { type OpenedApplication, openApplicationFile } from '../host/application-file.ts'
+import { consoleDir } from '../host/console.ts'
 import { overviewOf, RecentScores } from '../host/overview.ts'
 import { PACKAGE_ROOT } from '../host/package-root.ts'
 import { startWorker, type Worker } from '../host/start.ts'
@@ -265,7 +265,7 @@ async function openPage(
   return serve({
     worker,
     overview: () => overviewOf(worker, recent),
-    pageFile: pageFile(PACKAGE_ROOT),
+    consoleDir,
     origins: worker.opened.app.edge.origins,
     env: {},
     logger: silentLogger,

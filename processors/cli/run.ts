@@ -1,9 +1,8 @@
 import { Command, Option } from 'commander'
 import { pino } from 'pino'
 import { type Served, serve } from '../edge/serve.ts'
-import { pageFile } from '../edge/server.ts'
+import { consoleDir } from '../host/console.ts'
 import { overviewOf } from '../host/overview.ts'
-import { PACKAGE_ROOT } from '../host/package-root.ts'
 import { startWorker, type Worker } from '../host/start.ts'
 import type { Logger } from '../runtime/telemetry.ts'
 import { CommandFailed, note } from './output.ts'
@@ -68,7 +67,7 @@ export function listen(worker: Worker, { host, port }: ListenOptions, logger: Lo
   return serve({
     worker,
     overview: () => overviewOf(worker),
-    pageFile: pageFile(PACKAGE_ROOT),
+    consoleDir,
     origins: worker.opened.app.edge.origins,
     env: process.env,
     logger,

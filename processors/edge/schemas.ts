@@ -251,7 +251,18 @@ export const topologyAnswer = z.object({
       ),
     }),
   ),
-  topics: z.array(z.object({ name: z.string(), role: z.string(), partitions: z.int(), records: z.int() })),
+  topics: z.array(
+    z.object({
+      name: z.string(),
+      role: z.string(),
+      partitions: z.int(),
+      records: z.int().meta({ description: 'kept now' }),
+      appended: z.int().meta({ description: 'since the topic was made' }),
+    }),
+  ),
+  edges: z
+    .array(z.object({ from: z.string(), to: z.string() }))
+    .meta({ description: 'what flows where: topic:<name> and stage:<name>' }),
   down: z.array(z.object({ dependency: z.string(), since: z.string() })),
 })
 

@@ -1,9 +1,11 @@
+import { systemClock } from '../app/system-clock.ts'
 import { retry } from '../runtime/retry.ts'
 import type { Health } from '../runtime/service.ts'
 import type { Logger, Metrics } from '../runtime/telemetry.ts'
 import type { RunningApplication } from '../topology.ts'
 import { securityFrom } from './auth/security.ts'
 import { Edge } from './edge.ts'
+import type { Figures } from './live.ts'
 import { createServer, type Overview } from './server.ts'
 import type { Decisions } from './types.ts'
 
@@ -11,10 +13,10 @@ export interface ServeOptions {
   readonly worker: {
     health(): Health
     readonly started: Promise<RunningApplication>
-    readonly metrics: Metrics & { expose(): Promise<string>; readonly contentType: string }
+    readonly metrics: Metrics & Figures & { expose(): Promise<string>; readonly contentType: string }
   }
   readonly overview: () => Overview
-  readonly pageFile: string
+  readonly consoleDir: () => Promise<string>
   readonly origins: readonly string[]
   readonly env: Readonly<Record<string, string | undefined>>
   readonly logger: Logger
@@ -63,7 +65,9 @@ export async function serve(options: ServeOptions): Promise<Served> {
       metrics: () => worker.metrics.expose(),
       metricsType: worker.metrics.contentType,
       overview: options.overview,
-      pageFile: options.pageFile,
+      figures: worker.metrics,
+      consoleDir: options.consoleDir,
+      clock: systemClock,
       edge: () => opened,
     },
     { security, origins: options.origins, logger, record: worker.metrics },

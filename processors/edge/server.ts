@@ -1,7 +1,6 @@
 /** The HTTP server: limits, authentication, routes, and the document that describes them. */
 import { randomUUID } from 'node:crypto'
 import type { Socket } from 'node:net'
-import { join } from 'node:path'
 import cors from '@fastify/cors'
 import rateLimit from '@fastify/rate-limit'
 import swagger from '@fastify/swagger'
@@ -14,6 +13,7 @@ import fastify, {
   type FastifyRequest,
   type FastifyServerOptions,
 } from 'fastify'
+import type { Clock } from '../app/units.ts'
 import type { Health } from '../runtime/service.ts'
 import { type Logger, type Metrics, silentLogger, silentMetrics } from '../runtime/telemetry.ts'
 import { authorize, installAuthentication, isAnonymous } from './auth/guard.ts'
@@ -21,19 +21,24 @@ import { isLoopback, type Security, securityFrom } from './auth/security.ts'
 import { installDecompression } from './body.ts'
 import { Overloaded } from './coalesce.ts'
 import type { Edge } from './edge.ts'
+import type { Figures } from './live.ts'
 import type { Overview } from './overview.ts'
 import { Problem, problemOf } from './problem.ts'
 import { auditRoutes } from './routes/audit.ts'
 import { collectRoutes } from './routes/collect.ts'
+import { consoleRoutes } from './routes/console.ts'
 import { deadLetterRoutes } from './routes/dead-letters.ts'
 import { eraseRoutes } from './routes/erase.ts'
 import { experienceEdgeRoutes } from './routes/experience-edge.ts'
+import { featureRoutes } from './routes/features.ts'
 import { learnerRoutes } from './routes/learners.ts'
+import { liveRoutes } from './routes/live.ts'
 import { operationRoutes } from './routes/operations.ts'
 import { predictRoutes } from './routes/predict.ts'
 import { profileRoutes } from './routes/profiles.ts'
 import { type RouteContext, starting } from './routes/route.ts'
 import { serviceRoutes } from './routes/services.ts'
+import { sourceRoutes } from './routes/sources.ts'
 import { topologyRoutes } from './routes/topology.ts'
 
 export { type Overview, stageState } from './overview.ts'
@@ -43,9 +48,12 @@ export interface ServerSources {
   health(): Health
   metrics(): Promise<string>
   readonly metricsType: string
-  /** Figures of the page, once a second. */
   overview(): Overview
-  readonly pageFile: string
+  /** What live figures are made of. */
+  readonly figures: Figures
+  /** Folder of the built console. @throws Error when it isn't there and can't be built */
+  consoleDir(): Promise<string>
+  readonly clock: Clock
   /** Undefined while the application starts. */
   edge?(): Edge | undefined
 }
@@ -124,13 +132,15 @@ export async function createServer(sources: ServerSources, options: ServerOption
   deadLetterRoutes(context)
   auditRoutes(context)
   learnerRoutes(context)
+  sourceRoutes(context)
+  featureRoutes(context)
+  liveRoutes(context, sources)
+  consoleRoutes(context, sources, security)
   server.get('/openapi.json', { config: { scope: 'public' }, schema: { hide: true } as object }, async () =>
     server.swagger(),
   )
   return server
 }
-
-export const pageFile = (root: string): string => join(root, 'console', 'overview.html')
 
 const OPENAPI = {
   openapi: '3.1.0',

@@ -10,6 +10,11 @@ export interface PrometheusMetrics extends Metrics {
   readonly contentType: string
   /** Sum of a counter over all series whose labels begin with `labels`. */
   total(name: MetricName, labels?: readonly string[]): number
+  /** Counts of a histogram's buckets since the start; the last one is above all bounds. */
+  buckets(
+    name: MetricName,
+    labels: readonly string[],
+  ): { readonly bounds: readonly number[]; readonly counts: number[] }
   /** Quantile of a histogram's observations by linear interpolation in its buckets; NaN without observations. */
   quantile(name: MetricName, labels: readonly string[], q: number): number
 }
@@ -72,6 +77,7 @@ export function prometheusMetrics(): PrometheusMetrics {
       for (const [id, value] of totals) if (id === prefix || id.startsWith(`${prefix}\0`)) sum += value
       return sum
     },
+    buckets: (name, labels) => ({ bounds: bucketsOf(name), counts: observed.get(idOf(name, labels)) ?? [] }),
     quantile(name, labels, q) {
       return quantileOf(observed.get(idOf(name, labels)) ?? [], bucketsOf(name), q)
     },

@@ -10,6 +10,7 @@ import { createServer } from '../../processors/edge/server.ts'
 import { openEmbedded } from '../../processors/engine/embedded/engine.ts'
 import type { Engine } from '../../processors/engine/ports.ts'
 import { openApplicationFile } from '../../processors/host/application-file.ts'
+import { consoleDir } from '../../processors/host/console.ts'
 import { startWorker, type Worker } from '../../processors/host/start.ts'
 import { silentLogger } from '../../processors/runtime/telemetry.ts'
 import { classifier } from './models.ts'
@@ -99,7 +100,9 @@ export async function fixture(options: FixtureOptions = {}): Promise<Fixture> {
           latencyMs: { p50: null, p99: null },
           scores: [],
         }),
-        pageFile: join(import.meta.dirname, '..', '..', 'console', 'overview.html'),
+        figures: worker.metrics,
+        consoleDir,
+        clock: systemClock,
         edge: () => edge,
       },
       { security, origins: running.plan.app.edge.origins, record: worker.metrics },

@@ -45,6 +45,7 @@ export function authorize(security: Security, isLocal: (request: FastifyRequest)
       if (!isLocal(request)) throw new Problem('forbidden', 'Without authentication only this machine may call.')
       return
     }
+    if (scope === 'anybody') return
     if (request.principal.scopes.has(scope) || security.anonymous.has(scope) || isSigned?.(request)) return
     if (isAnonymous(request.principal)) {
       void reply.header('www-authenticate', `Bearer realm="rtml", scope="${scope}"`)

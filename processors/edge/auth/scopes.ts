@@ -6,7 +6,9 @@ export const SCOPES = {
   'services:read': 'list services and models',
   'profiles:read': 'read profiles, why a score is what it is, and exports',
   'profiles:erase': 'forget a person',
-  'topology:read': 'figures of topics and stages, the local page',
+  'topology:read': 'figures of topics, stages and sources',
+  'features:read': 'read feature definitions and how their values are distributed',
+  'sources:try': 'try mappings out, with the newest raw record too',
   'dead-letters:read': 'read dead letters, original bytes included',
   'dead-letters:write': 'replay dead letters, repaired or as they were',
   'audit:read': 'read who changed what',
@@ -17,8 +19,8 @@ export type Scope = keyof typeof SCOPES
 
 export const isScope = (text: string): text is Scope => Object.hasOwn(SCOPES, text)
 
-/** `public`: health only; everybody may. */
-export type RouteScope = Scope | 'public'
+/** `public`: what holds no data (health, the console's files). `anybody`: says only what the caller brought along; limits hold. */
+export type RouteScope = Scope | 'public' | 'anybody'
 
 export interface Principal {
   /** For logs and rate limits: never the credential. */

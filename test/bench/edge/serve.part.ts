@@ -4,11 +4,10 @@ import { fileURLToPath } from 'node:url'
 import { groupOf } from '../../../processors/app/topics.ts'
 import { profileTopic } from '../../../processors/edge/profile-reader.ts'
 import { serve } from '../../../processors/edge/serve.ts'
-import { pageFile } from '../../../processors/edge/server.ts'
 import { partitionOf } from '../../../processors/engine/murmur2.ts'
 import { openApplicationFile } from '../../../processors/host/application-file.ts'
+import { consoleDir } from '../../../processors/host/console.ts'
 import { overviewOf } from '../../../processors/host/overview.ts'
-import { PACKAGE_ROOT } from '../../../processors/host/package-root.ts'
 import { startWorker } from '../../../processors/host/start.ts'
 import type { Logger } from '../../../processors/runtime/telemetry.ts'
 import { part } from '../j1/children.ts'
@@ -29,7 +28,7 @@ await part<{ profiles: number }>(async (given, { ready, stopped }) => {
   await using server = await serve({
     worker,
     overview: () => overviewOf(worker),
-    pageFile: pageFile(PACKAGE_ROOT),
+    consoleDir,
     origins: [],
     env: {},
     logger,

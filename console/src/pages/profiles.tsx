@@ -1,0 +1,237 @@
+import { useState } from 'preact/hooks'
+import { download } from '../api.ts'
+import { bytes, count, duration, number, signed } from '../format.ts'
+import { frame } from '../live.ts'
+import { useLoad } from '../load.ts'
+import { go, path, to } from '../route.ts'
+import type { Profile, Why } from '../types.ts'
+import { Badge, Empty, Facts, Failure, Field, Meter, Notice, Page, Section, Table, Time, Waiting } from '../ui.tsx'
+
+export function ProfilesPage() {
+  const [, namespace, id] = path.value
+  return (
+    <Page title="Profiles" about="Features, scores and the reasons for them, under one identity.">
+      <Search key={`${namespace}:${id}`} namespace={namespace ?? 'ECID'} id={id ?? ''} />
+      {namespace && id ? <Found namespace={namespace} id={id} /> : <Recent />}
+    </Page>
+  )
+}
+
+function Search(props: { namespace: string; id: string }) {
+  const [namespace, setNamespace] = useState(props.namespace)
+  const [id, setId] = useState(props.id)
+  return (
+    <form
+      class="row end search"
+      onSubmit={(event) => {
+        event.preventDefault()
+        go('profiles', namespace.trim(), id.trim())
+      }}
+    >
+      <Field label="Namespace" size={12} maxLength={64} isRequired value={namespace} onValue={setNamespace} />
+      <Field label="Identity" maxLength={512} isRequired value={id} onValue={setId} isSearch />
+      <button type="submit" class="primary">
+        Look up
+      </button>
+    </form>
+  )
+}
+
+function Recent() {
+  const scores = frame.value?.scores ?? []
+  if (scores.length === 0) {
+    return (
+      <Empty title="Look a profile up by its identity.">
+        Profiles that were scored lately are listed here as soon as there are some.
+      </Empty>
+    )
+  }
+  const profiles = [...new Map(scores.map((it) => [it.profile, it])).values()]
+  return (
+    <Section title="Scored lately">
+      <Table
+        label="Profiles that were scored lately"
+        rows={profiles}
+        keyOf={({ profile }) => profile}
+        columns={[
+          {
+            name: 'Profile',
+            isWide: true,
+            cell: ({ profile }) => {
+              const at = profile.indexOf(':')
+              return (
+                <a href={to('profiles', profile.slice(0, at), profile.slice(at + 1))} title={profile}>
+                  <code>{profile}</code>
+                </a>
+              )
+            },
+          },
+          { name: 'Model', cell: ({ model }) => model },
+          { name: 'Score', cell: ({ score, model }) => <Meter value={score} label={model} /> },
+          { name: 'When', cell: ({ at }) => <Time at={at} /> },
+        ]}
+      />
+    </Section>
+  )
+}
+
+function Found({ namespace, id }: { namespace: string; id: string }) {
+  const address = `v1/profiles/${encodeURIComponent(namespace)}/${encodeURIComponent(id)}`
+  const { value, error, reload } = useLoad<Profile>(address)
+  const [failed, setFailed] = useState<Error>()
+  if (!value) return error ? <Failure error={error} retry={reload} /> : <Waiting what="profile" />
+  return (
+    <>
+      <Section title={`${namespace}:${id}`}>
+        <Facts
+          facts={[
+            ['Last event', <Time key="last" at={value.lastEventAt} />],
+            ['State', bytes(value.stateBytes)],
+            [
+              'Partition',
+              `${value.partition} at ${value.position === null ? 'another process' : count(value.position)}`,
+            ],
+            ['Not stored yet', `${value.pendingEvents} events`],
+            ['Feature set', <code key="set">{value.featureSetVersion}</code>],
+          ]}
+        />
+        <p class="row">
+          <button type="button" onClick={reload}>
+            Reload
+          </button>
+          <button
+            type="button"
+            onClick={() => {
+              setFailed(undefined)
+              download(`${address}/export`, 'profile.ndjson').catch(setFailed)
+            }}
+          >
+            Export everything
+          </button>
+        </p>
+        <Failure error={failed} />
+      </Section>
+      <Scores profile={value} address={address} />
+      <Section
+        title={`Features (${value.features.length})`}
+        about={`As of ${new Date(value.evaluatedAt).toISOString()}.`}
+      >
+        <Table
+          label="Features of the profile"
+          rows={value.features}
+          keyOf={({ column }) => column}
+          columns={[
+            { name: 'Feature', cell: ({ column }) => <code>{column}</code> },
+            { name: 'Value', isNumber: true, cell: ({ value: it }) => number(it) },
+            { name: 'Age', isNumber: true, cell: ({ ageMs }) => duration(ageMs) },
+          ]}
+        />
+      </Section>
+    </>
+  )
+}
+
+function Scores({ profile, address }: { profile: Profile; address: string }) {
+  const last = profile.lastScores
+  const why = useLoad<Why>(last ? `${address}/why?eventId=${encodeURIComponent(last.eventId)}` : undefined)
+  if (!last) {
+    return (
+      <Section title="Scores">
+        <Empty title="No score among the newest records.">
+          <code>rtml explain</code> looks further back.
+        </Empty>
+      </Section>
+    )
+  }
+  return (
+    <Section
+      title="Why this score"
+      about={
+        <>
+          Event <code>{last.eventId}</code>, <Time at={last.eventAt} />; scored <Time at={last.processedAt} />.
+        </>
+      }
+    >
+      <div class="cards">
+        {last.scores.map((it) => {
+          const reason = why.value?.scores.find((other) => other.model === it.model && other.output === it.output)
+          return (
+            <div class="card" key={`${it.model}.${it.output}`}>
+              <h3>
+                {it.model} <small class="soft">version {it.version}</small>
+              </h3>
+              <p class="row">
+                <Meter value={it.score} label={it.model} />
+                <Badge tone={it.role === 'champion' ? 'accent' : 'plain'}>{it.role}</Badge>
+                {it.fallback !== 'none' && <Badge tone="warn">fallback: {it.fallback}</Badge>}
+              </p>
+              {reason && <Attributions of={reason.explanation} />}
+            </div>
+          )
+        })}
+      </div>
+      {why.isLoading && last && <Waiting what="reasons" />}
+      <Failure error={why.error} retry={why.reload} />
+      {why.value && (
+        <Facts
+          facts={[
+            ['Score', <code key="score">{why.value.trace.score}</code>],
+            ['Vector that the model saw', <code key="sample">{why.value.trace.sample ?? 'not found'}</code>],
+            ['Event', <code key="input">{why.value.trace.input ?? 'not found'}</code>],
+            ['Trace', <code key="trace">{why.value.trace.traceparent ?? 'none'}</code>],
+          ]}
+        />
+      )}
+    </Section>
+  )
+}
+
+/** How much each feature moved the score from the baseline's: bars to the left and right of a line. */
+function Attributions({ of: all }: { of: Why['scores'][number]['explanation'] }) {
+  const [isWhole, setWhole] = useState(false)
+  if (all.length === 0) return <Notice tone="plain">The vector of this event is not among the newest samples.</Notice>
+  const sorted = [...all].sort((a, b) => Math.abs(b.contribution) - Math.abs(a.contribution))
+  const largest = Math.max(1e-12, ...sorted.map(({ contribution }) => Math.abs(contribution)))
+  const shown = isWhole ? sorted : sorted.slice(0, 8)
+  return (
+    <>
+      <table class="attributions">
+        <thead>
+          <tr>
+            <th scope="col">Feature</th>
+            <th scope="col" class="number">
+              Value
+            </th>
+            <th scope="col">Moved the score by</th>
+          </tr>
+        </thead>
+        <tbody>
+          {shown.map(({ feature, contribution, value }) => (
+            <tr key={feature}>
+              <td class="wide">
+                <code title={feature}>{feature}</code>
+              </td>
+              <td class="number">{number(value)}</td>
+              <td>
+                <span class="diverging">
+                  <span class="diverging-track" aria-hidden="true">
+                    <i
+                      class={contribution < 0 ? 'down' : 'up'}
+                      style={{ width: `${(50 * Math.abs(contribution)) / largest}%` }}
+                    />
+                  </span>
+                  <span class="number">{signed(contribution)}</span>
+                </span>
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      {sorted.length > 8 && (
+        <button type="button" class="quiet" onClick={() => setWhole(!isWhole)}>
+          {isWhole ? 'Show the largest' : `Show all ${sorted.length}`}
+        </button>
+      )}
+    </>
+  )
+}

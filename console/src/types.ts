@@ -1,0 +1,30 @@
+/** Answers of the API: the very types that the server is held to. */
+import type { z } from 'zod'
+import type { deadLettersAnswer, profileAnswer, servicesAnswer, whyAnswer } from '../../processors/edge/schemas.ts'
+import type {
+  auditAnswer,
+  deadLetterAnswer,
+  featuresAnswer,
+  liveFrame,
+  newestAnswer,
+  replayAnswer,
+  sessionAnswer,
+  sourcesAnswer,
+  tryAnswer,
+} from '../../processors/edge/schemas-operations.ts'
+
+export type Session = z.output<typeof sessionAnswer>
+export type Frame = z.output<typeof liveFrame>
+export type Sources = z.output<typeof sourcesAnswer>
+export type Tried = z.output<typeof tryAnswer>
+export type Newest = z.output<typeof newestAnswer>
+export type Features = z.output<typeof featuresAnswer>
+export type Feature = Features['features'][number]
+export type Distribution = Features['scores'][number]['distribution']
+export type Letters = z.output<typeof deadLettersAnswer>
+export type Letter = z.output<typeof deadLetterAnswer>
+export type Replayed = z.output<typeof replayAnswer>
+export type Audit = z.output<typeof auditAnswer>
+export type Profile = z.output<typeof profileAnswer>
+export type Why = z.output<typeof whyAnswer>
+export type Services = z.output<typeof servicesAnswer>
