@@ -18,8 +18,6 @@ export function number(value: number | string | null | undefined): string {
   return typeof value === 'string' ? value : significant.format(value)
 }
 
-export const score = (value: number | null | undefined): string => (value == null ? NONE : value.toFixed(3))
-
 export const signed = (value: number): string => `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(4)}`
 
 export function rate(hertz: number | null | undefined): string {

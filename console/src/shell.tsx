@@ -199,7 +199,7 @@ export function SignIn() {
       <form onSubmit={(event) => void submit(event)}>
         <Field
           label="API key or token"
-          type="password"
+          isSecret
           value={key}
           onValue={setKey}
           isRequired

@@ -200,7 +200,7 @@ interface FieldProps {
   readonly hint?: ComponentChildren
   readonly value: string
   readonly onValue: (text: string) => void
-  readonly type?: 'text' | 'password'
+  readonly isSecret?: boolean
   /** Characters that it is wide for; absent: as wide as there is room. */
   readonly size?: number
   readonly maxLength?: number
@@ -224,7 +224,7 @@ export function Field(props: FieldProps) {
       <input
         id={id}
         ref={field}
-        type={props.type ?? 'text'}
+        {...(props.isSecret ? { type: 'password' as const } : { type: 'text' as const })}
         value={props.value}
         autocomplete="off"
         spellcheck={false}

@@ -136,6 +136,8 @@ describe('the OpenAPI document', () => {
   }, async () => {
     for (const [path, methods] of Object.entries(document.paths)) {
       for (const [method, operation] of Object.entries(methods)) {
+        // A stream has no end to wait for: test/console/live.test.ts reads it.
+        if (operation.responses['200']?.content?.['text/event-stream']) continue
         await fc.assert(
           fc.asyncProperty(callsOf(path, operation), async ({ url, body, headers }) => {
             const isPost = method === 'post'
