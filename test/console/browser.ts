@@ -1,11 +1,11 @@
 /** An application with the demo's real events, its edge and a real browser, for tests of the console. */
 import { readFileSync } from 'node:fs'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { createRequire } from 'node:module'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
+import axe from 'axe-core'
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
 import { systemClock } from '../../processors/app/system-clock.ts'
 import type { Security } from '../../processors/edge/auth/security.ts'
@@ -126,11 +126,9 @@ export async function openPage(
   return { page, faults }
 }
 
-const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js')
-
 /** Violations of the accessibility rules on the page as it is now: WCAG 2.2 A and AA, and best practices. */
 export async function violations(page: Page): Promise<string[]> {
-  await page.evaluate(readFileSync(AXE, 'utf8'))
+  await page.evaluate(axe.source)
   return page.evaluate(async () => {
     interface Axe {
       run(): Promise<{ violations: { id: string; help: string; nodes: { html: string; failureSummary: string }[] }[] }>

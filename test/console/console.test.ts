@@ -1,7 +1,6 @@
 /** The console in a real browser, on a running application with the demo's real events. */
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { newApiKey } from '../../processors/edge/auth/api-keys.ts'
 import { securityFrom } from '../../processors/edge/auth/security.ts'
 import { type Luma, luma, openBrowser, openPage, violations } from './browser.ts'
 
@@ -40,7 +39,7 @@ afterAll(async () => {
   await app?.[Symbol.asyncDispose]()
 })
 
-const h1 = (page: Page) => page.locator('h1').innerText()
+const h1 = (page: Page) => page.locator('h1').textContent()
 
 describe('every page', () => {
   it.each([
@@ -68,7 +67,7 @@ describe('every page', () => {
     const dark = await paper()
     const colours = page.getByRole('button', { name: 'Colours' })
     await colours.click()
-    expect(await colours.innerText()).toBe('Colours: light')
+    expect(await colours.textContent()).toBe('Colours: light')
     const light = await paper()
     expect(light).not.toBe(dark)
     await page.reload()
