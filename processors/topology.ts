@@ -31,7 +31,8 @@ import type { ShardContext, ShardOptions } from './runtime/context.ts'
 import { fileModel } from './runtime/gallery/file-models.ts'
 import { ModelRegistry } from './runtime/gallery/model-registry.ts'
 import { Layouts } from './runtime/layouts.ts'
-import { type LearningOptions, LearningService } from './runtime/learning/learning-service.ts'
+import type { LearnerTask } from './runtime/learning/learner-task.ts'
+import { type LearningOptions, LearningService, learnerTasks } from './runtime/learning/learning-service.ts'
 import { LookupTables } from './runtime/lookup-tables.ts'
 import { serveBackfills } from './runtime/repair/backfill-service.ts'
 import type { KeyedStage } from './runtime/repair/keyed-stage.ts'
@@ -479,9 +480,31 @@ export function fillFeatures(
  * @throws RtmlError CONFIG when a learner can't be made of its definition; LOG_DOWN
  */
 export async function runLearners(
-  { plan, engine, context }: Pick<RunningApplication, 'plan' | 'engine' | 'context'>,
+  running: Pick<RunningApplication, 'plan' | 'engine' | 'context'>,
   options: Pick<LearningOptions, 'createHost' | 'tuning'> = {},
 ): Promise<LearningService> {
+  const service = new LearningService({ ...(await learningOptions(running)), ...options })
+  await service.open()
+  return service
+}
+
+/** One learner, for a command that works on what it knows. @throws RtmlError CONFIG, LOG_DOWN */
+export async function learnerTask(
+  plan: Plan,
+  options: RunPlanOptions & Pick<LearningOptions, 'createHost'>,
+  name: string,
+): Promise<LearnerTask> {
+  const running = { plan, engine: options.engine, context: shardContext(plan.app, options) }
+  const { createHost } = options
+  const tasks = learnerTasks({ ...(await learningOptions(running)), ...(createHost ? { createHost } : {}) })
+  return tasks.find((task) => task.name === name)!
+}
+
+async function learningOptions({
+  plan,
+  engine,
+  context,
+}: Pick<RunningApplication, 'plan' | 'engine' | 'context'>): Promise<LearningOptions> {
   const { app, topics, featureSet } = plan
   const at = new Date(context.clock.now()).toISOString()
   const models = await ModelRegistry.open({
@@ -491,17 +514,7 @@ export async function runLearners(
     initial: plan.models.map((model) => fileModel(model.name, app.models[model.name]!, model, at)),
     newId: randomUUID,
   })
-  const service = new LearningService({
-    app,
-    topics,
-    featureSet,
-    context,
-    registry: engine.registry,
-    models,
-    ...options,
-  })
-  await service.open()
-  return service
+  return { app, topics, featureSet, context, registry: engine.registry, models }
 }
 
 /** Schema ids of stages that write nothing: no record has them, so every record's own schema is asked for. */

@@ -3,11 +3,9 @@ import { RtmlError } from '../app/errors.ts'
 import type { XdmEvent } from '../app/event.ts'
 import { learnerSchema } from '../app/schema-learning.ts'
 import { systemClock } from '../app/system-clock.ts'
-import { epochMs } from '../app/units.ts'
 import { FeatureReplay } from '../host/feature-replay.ts'
-import { openRawFile, records } from '../host/raw-file.ts'
+import { eventsInOrder, fileRecords, newCounts } from '../host/history.ts'
 import type { Figures } from '../learner/evaluation/trial.ts'
-import { Heap } from '../learner/heap.ts'
 import { type LearnerResult, Prequential, type RatedModel } from '../learner/prequential.ts'
 import type { Mapper } from '../mapper/index.ts'
 import { createModelPool, createScorer } from '../scorer/index.ts'
@@ -15,9 +13,6 @@ import type { Score, Scorer, ScoringRow } from '../scorer/types.ts'
 import { type Plan, planApplication } from '../topology.ts'
 import { BadUsage, CommandFailed, note, printJson, printLine, printTable } from './output.ts'
 import { type AppOptions, examples, integerOption, openApp, withApp } from './shared.ts'
-
-/** Events that wait to be put in order of time: a file that is out of order by no more than this is evaluated in order. */
-const REORDER_EVENTS = 100_000
 
 /** Rows of one run of the ONNX models. */
 const SCORED_TOGETHER = 256
@@ -153,9 +148,8 @@ async function evaluate(
   { mapper, format, scorer }: Reader,
   options: EvaluateOptions,
 ): Promise<Counts> {
-  const counts = { read: 0, events: 0, rejected: 0, skipped: 0, refused: 0 }
+  const counts = { ...newCounts(), refused: 0 }
   const replay = new FeatureReplay(plan.featureSet)
-  const limit = options.limit ?? Number.POSITIVE_INFINITY
   let rows: ScoringRow[] = []
   const takeRows = async (): Promise<void> => {
     const scores = scorer ? await scorer.score(rows) : []
@@ -167,34 +161,8 @@ async function evaluate(
     if (replay.apply(event) !== 'applied') counts.refused++
     else if (rows.push({ event, vector: replay.vector(event) }) >= SCORED_TOGETHER) await takeRows()
   }
-  let number = 0
-  const waiting = new Heap<{ event: XdmEvent; number: number }>(
-    (a, b) => a.event.ts < b.event.ts || (a.event.ts === b.event.ts && a.number < b.number),
-  )
-  const complaints = new Map<string, number>()
-  const now = epochMs(systemClock.now())
-  reading: for await (const { value, place } of records(openRawFile(options.input), options.input, format)) {
-    // One time for all records: events without a time of their own stay in the order of the file.
-    const record = { key: null, value, headers: {}, timestamp: now, place }
-    await mapper.prepare([record])
-    const { events, rejected, skipped } = mapper.map(record)
-    counts.read++
-    counts.rejected += rejected.length
-    counts.skipped += skipped
-    for (const { code, path, message } of rejected) {
-      const kind = `${code} ${path.replaceAll(/\[\d+\]/g, '[]')}`
-      const seen = (complaints.get(kind) ?? 0) + 1
-      if (seen === 1 && complaints.size < 10) note(`${place}: ${code} ${path}: ${message}`)
-      if (complaints.size < 1_000 || seen > 1) complaints.set(kind, seen)
-    }
-    for (const event of events) {
-      if (counts.events >= limit) break reading
-      counts.events++
-      waiting.push({ event, number: number++ })
-      if (waiting.size > REORDER_EVENTS) await take(waiting.pop().event)
-    }
-  }
-  while (waiting.size > 0) await take(waiting.pop().event)
+  const history = { mapper, counts, limit: options.limit, onRejected: note }
+  for await (const event of eventsInOrder(fileRecords(options.input, format), history)) await take(event)
   await takeRows()
   run.finish()
   if (counts.events === 0) {

@@ -11,6 +11,7 @@ import { explainCommand } from './explain.ts'
 import { graphCommand } from './graph.ts'
 import { initCommand } from './init.ts'
 import { keysCommand } from './keys.ts'
+import { learnCommand } from './learn.ts'
 import { mapCommand } from './map.ts'
 import { modelsCommand } from './models.ts'
 import { profileCommand } from './profile.ts'
@@ -60,6 +61,7 @@ SCHEMA_REGISTRY_URL = Kafka. Exit codes: 0 done, 1 failed, 2 bad usage.`,
     profileCommand(),
     explainCommand(),
     evaluateCommand(),
+    learnCommand(),
     modelsCommand(),
     graphCommand(),
     keysCommand(),

@@ -237,9 +237,10 @@ export class LearnerStream {
     return this.#small.positions
   }
 
-  /** Where the input of a history ends; samples up to `until` are known then and are passed over. */
-  startAfter(positions: Readonly<Record<string, number>>, until: EpochMs): void {
-    this.#small = { ...this.#small, positions: { ...positions }, historyUntil: until }
+  /** What was learned was a history: the stream begins at its start, and samples up to `until` are passed over. */
+  startAfter(until: EpochMs): void {
+    this.#small.positions = {}
+    this.#small.historyUntil = until
   }
 
   /** The weights alone, for a look or a comparison. */

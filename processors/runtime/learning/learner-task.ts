@@ -106,6 +106,22 @@ export class LearnerTask {
     }
   }
 
+  /**
+   * Puts a state in the place of what the learner knows, and tells of it: a warm start. An owner elsewhere is fenced, and
+   * goes on from here.
+   * @throws RtmlError FENCED, STORE_DOWN, LOG_DOWN
+   */
+  async replace(checkpoint: Uint8Array, status: LearnerStatus, signal: AbortSignal): Promise<void> {
+    const { context, shard, createHost, setup } = this.#options
+    const own = await context.store.own(shard)
+    this.#epoch = own.epoch
+    this.#round = own.position ?? offset(0)
+    await this.#save(checkpoint, status, context.clock.now())
+    await using host = createHost()
+    await host.start(setup, checkpoint)
+    await this.#look(host, signal)
+  }
+
   async #tenure(signal: AbortSignal): Promise<void> {
     const { context, shard, createHost, setup } = this.#options
     const own = await retry(context, signal, () => context.store.own(shard))
