@@ -29,6 +29,8 @@ import {
 } from './outputs/index.ts'
 import type { ShardContext, ShardOptions } from './runtime/context.ts'
 import { fileModel } from './runtime/gallery/file-models.ts'
+import { lazyPool } from './runtime/gallery/lazy-pool.ts'
+import { type DeployTarget, ModelFollower } from './runtime/gallery/model-follower.ts'
 import { ModelRegistry } from './runtime/gallery/model-registry.ts'
 import { Layouts } from './runtime/layouts.ts'
 import type { LearnerTask } from './runtime/learning/learner-task.ts'
@@ -59,6 +61,7 @@ import {
   type FetchModelOptions,
   fetchModel,
   type ModelScorer,
+  type ModelSource,
   RULE_VARIABLES,
   type ScorerModel,
   scorerModel,
@@ -80,6 +83,8 @@ export interface Plan {
   readonly labels: readonly CompiledLabel[]
   /** Segments and decisions; undefined: there are none. */
   readonly rules: { readonly compiler: RuleCompiler; readonly initial: Rules } | undefined
+  /** Gets a model that stands at an address. */
+  readonly fetchModel: (source: ModelSource) => Promise<{ readonly bytes: Uint8Array; readonly sha256: string }>
 }
 
 export interface PlanOptions {
@@ -136,7 +141,20 @@ export async function planApplication(options: PlanOptions): Promise<Plan> {
     )
   }
   const labels = compileLabels(app.labels, (text) => expressions.compile(text))
-  return { app, topics: topicNames(app), schema, expressions, featureSet, mappers, formats, models, labels, rules }
+  const fetch = (source: ModelSource) => fetchModel(source, options.models)
+  return {
+    app,
+    topics: topicNames(app),
+    schema,
+    expressions,
+    featureSet,
+    mappers,
+    formats,
+    models,
+    fetchModel: fetch,
+    labels,
+    rules,
+  }
 }
 
 /** Topics that an application reads and writes. */
@@ -210,6 +228,10 @@ export interface RunPlanOptions {
   readonly signal: AbortSignal
   /** Where models run; called when the plan has some. Default: worker threads. */
   readonly createPool?: () => Promise<ModelPool>
+  /** Who scores in this process: models that are deployed elsewhere only are not loaded. Default: both. */
+  readonly targets?: ReadonlySet<DeployTarget>
+  /** `off`: the models of the plan serve, whatever the topic `models` says. Default `on`. */
+  readonly followModels?: 'on' | 'off'
   /** Bounds and rhythms other than the usual ones. */
   readonly tuning?: Partial<ShardOptions>
 }
@@ -221,7 +243,10 @@ export interface RunningApplication extends AsyncDisposable {
   readonly plan: Plan
   readonly engine: Engine
   readonly service: Service
-  readonly scorer: ModelScorer | undefined
+  readonly scorer: ModelScorer
+  /** Keeps the scorer at what the topic `models` says. Undefined: the application file's models serve, whatever comes. */
+  readonly models: ModelFollower | undefined
+  readonly registry: ModelRegistry | undefined
   readonly context: ShardContext
   /** What the profile stage reads besides the profile's own state: the edge reads the same. */
   readonly entities: EntityReader
@@ -260,12 +285,7 @@ export async function runPlan(plan: Plan, options: RunPlanOptions): Promise<Runn
   const layouts = layoutsOf(app, featureSet, engine)
   for (const it of layouts.values()) await wait(() => it.announce())
 
-  const createPool = options.createPool ?? (() => createModelPool({}))
-  const pool = plan.models.length > 0 ? await createPool() : undefined
-  if (pool) cleanUp.use(pool)
-  const scorer = pool && (await createScorer({ plan: { models: plan.models }, featureSet, pool, clock }))
-  if (scorer) cleanUp.use(scorer)
-  for (const model of plan.models) metrics.gauge('rtml_model_info', [model.name, model.version, model.role], 1)
+  const { scorer, models, registry } = await scoring(plan, context, options, cleanUp)
   const lookups = await wait(() =>
     LookupTables.open(app.lookups, engine.log, (topic) => `${app.topicPrefix}${topic}`, context),
   )
@@ -332,7 +352,62 @@ export async function runPlan(plan: Plan, options: RunPlanOptions): Promise<Runn
     cleanUp.use(timers)
   }
   const rest = cleanUp.move()
-  return { plan, engine, service, scorer, context, entities, lookups, [Symbol.asyncDispose]: () => rest.disposeAsync() }
+  return {
+    plan,
+    engine,
+    service,
+    scorer,
+    models,
+    registry,
+    context,
+    entities,
+    lookups,
+    [Symbol.asyncDispose]: () => rest.disposeAsync(),
+  }
+}
+
+/** Models of the application file, and those that records of the topic `models` put in their place. */
+async function scoring(
+  plan: Plan,
+  context: ShardContext,
+  options: RunPlanOptions,
+  cleanUp: AsyncDisposableStack,
+): Promise<Pick<RunningApplication, 'scorer' | 'models' | 'registry'>> {
+  const { featureSet, expressions } = plan
+  const { clock, metrics, signal, followModels = 'on', targets = BOTH_TARGETS } = options
+  const pool = lazyPool(options.createPool ?? (() => createModelPool({})))
+  cleanUp.use(pool)
+  if (followModels === 'off') {
+    const scorer = cleanUp.use(await createScorer({ plan: { models: plan.models }, featureSet, pool, clock }))
+    for (const { name, version, role } of plan.models) metrics.gauge('rtml_model_info', [name, version, role], 1)
+    return { scorer, models: undefined, registry: undefined }
+  }
+  const scorer = cleanUp.use(await createScorer({ plan: { models: [] }, featureSet, pool, clock }))
+  const registry = await retry(context, signal, () => openRegistry(plan, options))
+  const models = cleanUp.use(
+    await ModelFollower.start({ registry, scorer, expressions, targets, fileModels: plan.models, context }),
+  )
+  return { scorer, models, registry }
+}
+
+const BOTH_TARGETS: ReadonlySet<DeployTarget> = new Set(['hub', 'edge'])
+
+/** The topic `models` on top of the application file's models. @throws RtmlError LOG_DOWN, TOPIC_SETTING */
+export function openRegistry(
+  { app, topics, models, fetchModel }: Pick<Plan, 'app' | 'topics' | 'models' | 'fetchModel'>,
+  { engine, clock, logger }: Pick<RunPlanOptions, 'engine' | 'clock'> & { readonly logger?: Logger },
+): Promise<ModelRegistry> {
+  const at = new Date(clock.now()).toISOString()
+  return ModelRegistry.open({
+    log: engine.log,
+    topic: topics.models,
+    clock,
+    initial: models.map((model) => fileModel(model.name, app.models[model.name]!, model, at)),
+    fetchUri: async (uri, sha256) => (await fetchModel({ uri, sha256 })).bytes,
+    newId: randomUUID,
+    onRefused: (error, at) =>
+      logger?.warn({ topic: topics.models, offset: at, reason: error.message }, 'record ignored'),
+  })
 }
 
 /** The stages that join samples with their outcomes; none when the application has no labels. */
@@ -422,9 +497,6 @@ function keyedStages(plan: Plan, parts: StageParts): KeyedStage[] {
       isHistory: parts.isHistory,
       featureSet,
       scorer: parts.scorer,
-      scoreOutputs: plan.models.flatMap((model) =>
-        Object.keys(model.outputs).map((output) => ({ model: model.name, output })),
-      ),
       labels: plan.labels,
       entities: parts.entities,
       layouts: layouts.get('profile')!,
@@ -506,14 +578,7 @@ async function learningOptions({
   context,
 }: Pick<RunningApplication, 'plan' | 'engine' | 'context'>): Promise<LearningOptions> {
   const { app, topics, featureSet } = plan
-  const at = new Date(context.clock.now()).toISOString()
-  const models = await ModelRegistry.open({
-    log: engine.log,
-    topic: topics.models,
-    clock: context.clock,
-    initial: plan.models.map((model) => fileModel(model.name, app.models[model.name]!, model, at)),
-    newId: randomUUID,
-  })
+  const models = await openRegistry(plan, { engine, clock: context.clock, logger: context.logger })
   return { app, topics, featureSet, context, registry: engine.registry, models }
 }
 

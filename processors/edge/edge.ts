@@ -4,7 +4,7 @@ import type { Clock } from '../app/units.ts'
 import type { Engine } from '../engine/ports.ts'
 import { identityKey, xdmMapper } from '../host/identity-key.ts'
 import type { Mapper } from '../mapper/index.ts'
-import type { ModelScorer } from '../scorer/index.ts'
+import type { ModelScorer, ServingModel } from '../scorer/index.ts'
 import type { Plan, RunningApplication } from '../topology.ts'
 import { Datastreams } from './datastreams.ts'
 import { Evaluator } from './evaluator.ts'
@@ -18,7 +18,7 @@ import type { Decisions } from './types.ts'
 export interface EdgeOptions {
   readonly running: Pick<
     RunningApplication,
-    'plan' | 'engine' | 'scorer' | 'entities' | 'lookups' | 'service' | 'context'
+    'plan' | 'engine' | 'scorer' | 'models' | 'registry' | 'entities' | 'lookups' | 'service' | 'context'
   >
   readonly env: Readonly<Record<string, string | undefined>>
   /** Default: those of the application. */
@@ -33,7 +33,10 @@ const OVERLAY = { maxProfiles: 50_000, maxEventsPerProfile: 16, maxAgeMs: 30_000
 export class Edge implements AsyncDisposable {
   readonly plan: Plan
   readonly engine: Engine
-  readonly scorer: ModelScorer | undefined
+  readonly scorer: ModelScorer
+  /** What the topic `models` says, and what this process makes of it. */
+  readonly models: RunningApplication['models']
+  readonly registry: RunningApplication['registry']
   readonly service: RunningApplication['service']
   readonly clock: Clock
   readonly reader: ProfileReader
@@ -52,11 +55,13 @@ export class Edge implements AsyncDisposable {
   readonly #following: Promise<void>
 
   private constructor(options: EdgeOptions, partitions: number) {
-    const { plan, engine, scorer, entities, lookups, service, context } = options.running
+    const { plan, engine, scorer, models, registry, entities, lookups, service, context } = options.running
     const { clock } = context
     this.plan = plan
     this.engine = engine
     this.scorer = scorer
+    this.models = models
+    this.registry = registry
     this.service = service
     this.clock = clock
     this.env = options.env
@@ -91,9 +96,9 @@ export class Edge implements AsyncDisposable {
     return this.plan.app
   }
 
-  /** Names of the services that models serve, in the order of the application file. */
-  services(): string[] {
-    return [...new Set(this.plan.models.map(({ service }) => service))]
+  /** Models that answer over HTTP now, in the order of the application file, then those that came later. */
+  serving(): ServingModel[] {
+    return this.scorer.serving().filter(({ definition }) => definition.deploy !== 'hub')
   }
 
   /**

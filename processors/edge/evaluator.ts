@@ -107,6 +107,7 @@ export class Evaluator {
     const row: ScoringRow = {
       event,
       vector,
+      at: 'edge',
       hypothetical: question.override !== undefined || question.key === undefined,
       ...(question.explain ? { explain: true } : {}),
       ...(question.service === undefined ? {} : { service: question.service }),

@@ -209,29 +209,6 @@ export const whyAnswer = z.object({
   ),
 })
 
-const tensor = z.object({ name: z.string(), type: z.string() })
-const serviceModel = z.object({
-  model: z.string(),
-  version: z.string(),
-  role: z.enum(['champion', 'arm', 'shadow']),
-  share: z.number().nullable(),
-  sha256: z.string(),
-  inputs: z.array(tensor),
-  outputs: z.array(z.string()),
-  features: z.array(z.string()),
-  deadlineMs: z.number(),
-  fallback: z.enum(['none', 'previous', 'prior', 'rule']),
-})
-export const serviceAnswer = z.object({
-  id: z.string(),
-  type: z.enum(['hub', 'edge', 'both']),
-  deprecated: z.boolean(),
-  url: z.string(),
-  featureSetVersion: z.string(),
-  models: z.array(serviceModel),
-})
-export const servicesAnswer = z.object({ services: z.array(serviceAnswer) })
-
 export const topologyAnswer = z.object({
   app: z.string(),
   engine: z.string(),

@@ -33,6 +33,7 @@ import { experienceEdgeRoutes } from './routes/experience-edge.ts'
 import { featureRoutes } from './routes/features.ts'
 import { learnerRoutes } from './routes/learners.ts'
 import { liveRoutes } from './routes/live.ts'
+import { modelRoutes } from './routes/models.ts'
 import { operationRoutes } from './routes/operations.ts'
 import { predictRoutes } from './routes/predict.ts'
 import { profileRoutes } from './routes/profiles.ts'
@@ -126,6 +127,7 @@ export async function createServer(sources: ServerSources, options: ServerOption
   experienceEdgeRoutes(context)
   collectRoutes(context)
   serviceRoutes(context)
+  modelRoutes(context)
   profileRoutes(context)
   eraseRoutes(context)
   topologyRoutes(context)

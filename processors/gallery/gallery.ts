@@ -9,7 +9,6 @@ import {
   type GalleryRecord,
   type MetricsRecord,
   type Role,
-  type RoutingAction,
   type RoutingRecord,
   type VersionRecord,
   versionName,
@@ -32,10 +31,7 @@ export interface GalleryVersion extends Omit<VersionRecord, 'kind' | 'onnx'> {
 }
 
 /** Who serves a service: what the application file says (revision 0), or a record. */
-export interface Routing extends Omit<RoutingRecord, 'kind' | 'action' | 'id'> {
-  readonly action: RoutingAction | 'file'
-  readonly id: string
-}
+export type Routing = Omit<RoutingRecord, 'kind'>
 
 export interface GalleryService {
   readonly name: string
@@ -60,6 +56,7 @@ export class Gallery {
   readonly #chunks = new Map<string, Offset[]>()
   /** Versions that only the application file has. */
   readonly #initial = new Set<string>()
+  readonly #overruled = new Set<string>()
 
   constructor(initial: readonly InitialModel[] = []) {
     for (const { version, role } of initial) {
@@ -111,6 +108,11 @@ export class Gallery {
     return this.#initial.has(versionName({ model, version }))
   }
 
+  /** Versions of the application file whose name stands for other bytes in the log: the log's ones serve. */
+  overruled(): string[] {
+    return [...this.#overruled]
+  }
+
   /** How a version does on live labels, as it was last published. */
   metrics(model: string, version: string): MetricsRecord | undefined {
     return this.#metrics.get(versionName({ model, version }))
@@ -134,7 +136,11 @@ export class Gallery {
     const name = versionName(record)
     const before = this.#versions.get(name)
     // A version is what it was first: the same name with other bytes would make scores lie about who gave them.
-    if (before && before.sha256 !== record.sha256) return
+    // Only the application file may have changed meanwhile; the log's version is the one that others know.
+    if (before && before.sha256 !== record.sha256) {
+      if (!this.#initial.has(name)) return
+      this.#overruled.add(name)
+    }
     this.#initial.delete(name)
     // Published again after its file was dropped: it is as new as any.
     if (before?.onnx.at === 'dropped') this.#versions.delete(name)

@@ -31,6 +31,7 @@ export {
   nextShare,
   promote,
   rollback,
+  STEPS,
   setDisabled,
   shareOf,
   unblock,

@@ -73,7 +73,8 @@ const roleSchema = z.strictObject({
     .optional(),
 })
 
-export const ROUTING_ACTIONS = ['push', 'promote', 'rollback', 'disable', 'enable', 'retire', 'route'] as const
+/** `file`: as the application file was when it was first changed. */
+export const ROUTING_ACTIONS = ['file', 'push', 'promote', 'rollback', 'disable', 'enable', 'retire', 'route'] as const
 
 const routingRecord = z.strictObject({
   kind: z.literal('routing'),

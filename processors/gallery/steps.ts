@@ -4,7 +4,7 @@ import { championOf, championsOf, currentOf, type GalleryService, type Routing }
 import { type Role, versionName } from './records.ts'
 
 /** Shares that a challenger goes through. */
-const STEPS = [0.05, 0.5, 1] as const
+export const STEPS = [0.05, 0.5, 1] as const
 
 export interface ModelVersion {
   readonly model: string

@@ -69,6 +69,18 @@ export function prometheusMetrics(): PrometheusMetrics {
       const at = found === -1 ? buckets.length : found
       counts[at] = counts[at]! + 1
     },
+    forget(name, labels) {
+      if (METRICS[name].labels.length === labels.length) gauges.get(name)?.remove(...labels)
+      const prefix = `${idOf(name, labels)}\0`
+      for (const [id, value] of totals) {
+        if (!id.startsWith(prefix)) continue
+        counters.get(name)?.remove(...id.split('\0').slice(1))
+        // What was counted stays in the sum of the metric.
+        totals.delete(id)
+        const rest = idOf(name, [FORGOTTEN])
+        totals.set(rest, (totals.get(rest) ?? 0) + value)
+      }
+    },
     expose: () => registry.metrics(),
     contentType: registry.contentType,
     total(name, labels = []) {
@@ -83,6 +95,8 @@ export function prometheusMetrics(): PrometheusMetrics {
     },
   }
 }
+
+const FORGOTTEN = '(forgotten)'
 
 const bucketsOf = (name: MetricName) => (name === 'rtml_batch_events' ? EVENTS : SECONDS)
 const idOf = (name: MetricName, labels: readonly string[]) => [name, ...labels].join('\0')

@@ -91,7 +91,12 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     },
     health() {
       const now = systemClock.now()
-      if (running) return healthOf(running.service, engine.down(), now)
+      if (running) {
+        // Events flow with the models before: worth a look, not a reason to take the process out.
+        const problems = running.models?.problems() ?? []
+        const health = healthOf(running.service, engine.down(), now)
+        return { ...health, reasons: [...health.reasons, ...problems] }
+      }
       const idle = { error: startError, status: () => [] }
       const health = healthOf(idle, engine.down(), now)
       return { ...health, isReady: false, reasons: [...health.reasons, STARTING] }

@@ -14,7 +14,7 @@ import {
 } from 'apache-arrow'
 import type { EpochMs, Offset } from '../app/units.ts'
 import type { Column, Vector } from '../features/types.ts'
-import type { Score } from '../scorer/types.ts'
+import type { Score, ScoreOutput } from '../scorer/types.ts'
 import { arrowStream, type ColumnBytes, schemaMessage } from './arrow-stream.ts'
 
 /** What a batch of samples has columns for. Fixed for the life of a `SampleBatch`. */
@@ -22,7 +22,7 @@ export interface SampleLayout {
   readonly app: string
   readonly featureSetVersion: string
   readonly columns: readonly Column[]
-  readonly scores: readonly { readonly model: string; readonly output: string }[]
+  readonly scores: readonly ScoreOutput[]
   /** Labels of the application; absent: none. */
   readonly labels?: readonly { readonly name: string; readonly hasMatch: boolean }[]
 }
@@ -57,7 +57,10 @@ const NO_NULLS = { nullCount: 0, bitmap: NO_BYTES }
 /** A broker takes records of 1 MiB by default; the last row may go beyond this bound. */
 const FULL_BYTES = 786_432
 
-/** Column of a model's output: `score.<model>`, or `score.<model>.<output>` for a model of several. */
+/**
+ * Column of a model's output: `score.<model>`, or `score.<model>.<output>` for a model of several. A shadow of a model that
+ * serves in another version has its own: `score.<model>@<version>`.
+ */
 function scoreColumn({ model, output }: { model: string; output: string }): string {
   return output === 'score' ? `score.${model}` : `score.${model}.${output}`
 }
@@ -461,7 +464,7 @@ class LabelColumns {
 
 function find(scores: readonly Score[], model: string, output: string | undefined): Score | undefined {
   for (const score of scores) {
-    if (score.model === model && (output === undefined || score.output === output)) return score
+    if ((score.column ?? score.model) === model && (output === undefined || score.output === output)) return score
   }
   return undefined
 }

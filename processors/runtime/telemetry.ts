@@ -55,6 +55,16 @@ export const METRICS = {
   rtml_shards_owned: { type: 'gauge', labels: ['stage'], help: 'Shards this process owns' },
   rtml_dependency_up: { type: 'gauge', labels: ['dependency'], help: '1 when the dependency answers' },
   rtml_model_info: { type: 'gauge', labels: ['model', 'version', 'role'], help: '1 for each loaded model version' },
+  rtml_model_swap_seconds: {
+    type: 'histogram',
+    labels: ['service'],
+    help: 'Seconds from the record of a change of routing until it serves in this process',
+  },
+  rtml_model_refused_total: {
+    type: 'counter',
+    labels: ['service'],
+    help: 'Versions that were given a role and cannot serve in this process',
+  },
   rtml_stage_seconds: {
     type: 'histogram',
     labels: ['stage', 'step'],
@@ -126,6 +136,8 @@ export interface Metrics {
   count(name: MetricName, labels: readonly string[], by?: number): void
   gauge(name: MetricName, labels: readonly string[], value: number): void
   observe(name: MetricName, labels: readonly string[], value: number): void
+  /** Drops a gauge's series, or the series of a counter whose labels begin so: for labels that come and go. Sums stay. */
+  forget?(name: MetricName, labels: readonly string[]): void
 }
 
 /** Structured log: one event a line, a stable message, ids as fields, never payloads. */

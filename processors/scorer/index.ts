@@ -1,4 +1,5 @@
 /** The scorer's public face. */
+export { isBundle } from '../graph/bundle.ts'
 export { type FetchModelOptions, fetchModel, type ModelSource } from './fetch-model.ts'
 export { bindGraph } from './graph-model.ts'
 export { RULE_VARIABLES, type ScorerModel, scorerModel } from './plan.ts'
@@ -11,5 +12,5 @@ export {
   replayTests,
   tensorsFor,
 } from './replay-bundle.ts'
-export { createScorer, type ModelScorer, type ScorerOptions } from './scorer.ts'
+export { createScorer, ModelRefused, type ModelScorer, type ScorerOptions, type ServingModel } from './scorer.ts'
 export { type Verification, verifyModels } from './verify.ts'

@@ -25,6 +25,10 @@ export interface ScorerModel {
   readonly role: 'champion' | 'arm' | 'shadow'
   /** Arms: share of the profiles, [0, 1]. The champion takes the rest. */
   readonly share: number
+  /** Arms: their own parts [from, to) of the profiles' hash. Absent: arms lie one after the other, by their shares. */
+  readonly ranges?: readonly (readonly [number, number])[] | undefined
+  /** Who scores with it: the stream (hub), HTTP (edge), or both. */
+  readonly deploy: ModelDefinition['deploy']
   readonly inputs: ModelDefinition['inputs']
   /** Score name → where it is in the model's outputs. */
   readonly outputs: Readonly<Record<string, OutputChoice | undefined>>
@@ -56,9 +60,11 @@ export interface ModelParts {
   /** Of `fallback.rule`. */
   readonly rule?: Expression | undefined
   readonly place?: string | undefined
+  /** Of an arm. */
+  readonly ranges?: ScorerModel['ranges']
 }
 
-/** A model of the application file with its bytes and compiled expressions. @throws Error when a rule isn't compiled */
+/** A model of the application file, or of a record, with its bytes and compiled expressions. @throws Error when a rule isn't compiled */
 export function scorerModel(name: string, definition: ModelDefinition, parts: ModelParts): ScorerModel {
   return {
     name,
@@ -66,6 +72,8 @@ export function scorerModel(name: string, definition: ModelDefinition, parts: Mo
     service: definition.service ?? name,
     role: definition.role,
     share: definition.share ?? 0,
+    ranges: parts.ranges,
+    deploy: definition.deploy,
     inputs: definition.inputs,
     outputs: outputsOf(name, definition, parts),
     when: parts.when,

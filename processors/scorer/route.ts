@@ -10,11 +10,12 @@ export interface Service {
   readonly arms: readonly Arm[]
 }
 
+/** A part [from, to) of the profiles' hash. An arm that has grown in steps has several. */
 interface Arm {
   /** Index of the model in the plan. */
   readonly model: number
-  /** End of its range of the profile's hash; the range starts where the previous arm's ends. */
-  readonly upTo: number
+  readonly from: number
+  readonly to: number
 }
 
 /**
@@ -32,6 +33,13 @@ export function servicesOf(models: readonly ScorerModel[]): Service[] {
         members[0]?.model,
         `service ${JSON.stringify(name)} has arms but no champion. Give one model of it role: champion.`,
       )
+    const targets = new Set(members.flatMap(({ model }) => (model.role === 'shadow' ? [] : [model.deploy])))
+    if (targets.size > 1) {
+      refuse(
+        champion.model,
+        `champion and arms of service ${JSON.stringify(name)} are deployed to ${[...targets].join(' and ')}: a profile must get the same one everywhere. Give them the same deploy.`,
+      )
+    }
     if (second) {
       refuse(
         second.model,
@@ -49,6 +57,7 @@ function armsOf(service: string, members: readonly { model: ScorerModel; index: 
     if (model.role !== 'arm') return []
     if (model.share <= 0)
       refuse(model, `arm ${model.name} of service ${JSON.stringify(service)} has no share. Give it one: share: 0.1.`)
+    const from = upTo
     upTo += model.share
     // Shares such as 0.1 × 10 add up to a little more than 1.
     if (upTo > 1 + 1e-9)
@@ -56,7 +65,8 @@ function armsOf(service: string, members: readonly { model: ScorerModel; index: 
         model,
         `the shares of service ${JSON.stringify(service)} add up to ${upTo.toFixed(3)}, more than 1. Lower one of them.`,
       )
-    return [{ model: index, upTo }]
+    const ranges = model.ranges ?? [[from, upTo] as const]
+    return ranges.map(([from, to]) => ({ model: index, from, to }))
   })
 }
 
@@ -68,6 +78,6 @@ function refuse(model: ScorerModel | undefined, text: string): never {
 export function armFor(service: Service, profile: string): number {
   if (service.arms.length === 0) return service.champion
   const at = unitHash(`arm\n${service.name}\n${profile}`)
-  for (const arm of service.arms) if (at < arm.upTo) return arm.model
+  for (const arm of service.arms) if (at >= arm.from && at < arm.to) return arm.model
   return service.champion
 }

@@ -11,7 +11,7 @@ import { poolKey, type ScorerModel, type ScorerPlan } from './plan.ts'
 import { PreviousScores } from './previous-scores.ts'
 import { armFor, type Service, servicesOf } from './route.ts'
 import { MISSES, type Miss, type Outcome, runModel } from './run-model.ts'
-import type { Attribution, LoadedModel, ModelPool, Score, Scorer, ScoringRow } from './types.ts'
+import type { Attribution, LoadedModel, ModelPool, Score, ScoreOutput, Scorer, ScoringRow } from './types.ts'
 
 export interface ScorerOptions {
   readonly plan: ScorerPlan
@@ -45,19 +45,33 @@ export interface ServingModel {
   readonly version: string
   readonly service: string
   readonly role: ScorerModel['role']
+  /** All that is known of it, its bytes included. */
+  readonly definition: ScorerModel
   readonly key: string
   readonly binding: Binding
   readonly loaded: LoadedModel
+}
+
+/** A plan that doesn't serve, because of one of its models. The cause says why. */
+export class ModelRefused extends Error {
+  readonly model: ScorerModel
+  constructor(model: ScorerModel, cause: unknown) {
+    super(cause instanceof Error ? cause.message : String(cause), { cause })
+    this.model = model
+  }
 }
 
 export interface ModelScorer extends Scorer, AsyncDisposable {
   /**
    * Loads and checks a new plan, then serves it from the next call on. Calls under way end with the plan they began with;
    * their sessions are unloaded after the last of them. A plan that is refused changes nothing.
-   * @throws RtmlError MODEL_LOAD, MODEL_INPUT, CONFIG
+   * @throws ModelRefused with the cause MODEL_LOAD or MODEL_INPUT; RtmlError CONFIG
    */
   swap(plan: ScorerPlan): Promise<void>
+  /** Loads a model and holds it against the feature set, beside what serves. @throws RtmlError MODEL_LOAD, MODEL_INPUT */
+  check(model: ScorerModel): Promise<Binding>
   serving(): readonly ServingModel[]
+  outputs(): readonly ScoreOutput[]
   counters(): ScorerCounters
   /** Profiles whose previous scores are remembered. */
   remembered(): Iterable<string>
@@ -80,6 +94,8 @@ interface Prepared {
   readonly wave: number
   /** By output; empty unless the fallback is `previous`. */
   readonly previous: readonly PreviousScores[]
+  /** Where samples keep its scores; absent: under the model's name. */
+  readonly column: string | undefined
 }
 
 interface LivePlan {
@@ -87,6 +103,8 @@ interface LivePlan {
   readonly services: readonly Service[]
   /** Indexes of shadows. */
   readonly shadows: readonly number[]
+  /** Columns of samples. */
+  readonly outputs: readonly ScoreOutput[]
   calls: number
   isRetired: boolean
 }
@@ -97,7 +115,9 @@ interface LivePlan {
  */
 export async function createScorer(options: ScorerOptions): Promise<ModelScorer> {
   const scorer = new PoolScorer(options)
-  await scorer.swap(options.plan)
+  await scorer.swap(options.plan).catch((error: unknown) => {
+    throw error instanceof ModelRefused ? error.cause : error
+  })
   return scorer
 }
 
@@ -105,7 +125,7 @@ class PoolScorer implements ModelScorer {
   readonly #options: ScorerOptions
   readonly #log: (msg: string, fields: Readonly<Record<string, unknown>>) => void
   readonly #baseline: Vector
-  #plan: LivePlan = { models: [], services: [], shadows: [], calls: 0, isRetired: false }
+  #plan: LivePlan = { models: [], services: [], shadows: [], outputs: [], calls: 0, isRetired: false }
   /** Swaps happen one after the other. */
   #lastSwap: Promise<void> = Promise.resolve()
   /** Live plans that use a session. */
@@ -135,6 +155,7 @@ class PoolScorer implements ModelScorer {
 
   serving(): readonly ServingModel[] {
     return this.#plan.models.map(({ model, key, binding, loaded }) => ({
+      definition: model,
       model: model.name,
       version: model.version,
       service: model.service,
@@ -143,6 +164,10 @@ class PoolScorer implements ModelScorer {
       binding,
       loaded,
     }))
+  }
+
+  outputs(): readonly ScoreOutput[] {
+    return this.#plan.outputs
   }
 
   async score(rows: readonly ScoringRow[]): Promise<Score[][]> {
@@ -162,6 +187,15 @@ class PoolScorer implements ModelScorer {
     return swapped
   }
 
+  async check(model: ScorerModel): Promise<Binding> {
+    const taken: string[] = []
+    try {
+      return (await this.#prepare({ ...model, fallback: { kind: 'none' } }, undefined, taken)).binding
+    } finally {
+      this.#release(taken)
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.swap({ models: [] })
   }
@@ -171,15 +205,22 @@ class PoolScorer implements ModelScorer {
     const taken: string[] = []
     try {
       const models: Prepared[] = []
-      for (const model of plan.models) models.push(await this.#prepare(model, taken))
+      const columns = columnsOf(plan.models)
+      for (const [index, model] of plan.models.entries()) {
+        models.push(
+          await this.#prepare(model, columns[index], taken).catch((error: unknown) => {
+            throw new ModelRefused(model, error)
+          }),
+        )
+      }
       const waves = wavesOf(models)
       for (const [index, wave] of waves.entries()) models[index] = { ...(models[index] as Prepared), wave }
       const shadows = models.flatMap((it, index) => (it.model.role === 'shadow' ? [index] : []))
       const old = this.#plan
-      this.#plan = { models, services, shadows, calls: 0, isRetired: false }
+      this.#plan = { models, services, shadows, outputs: this.#outputsOf(models), calls: 0, isRetired: false }
       old.isRetired = true
       this.#counts.swaps++
-      this.#previous = new Map(models.flatMap((it) => it.previous.map((scores, o) => [outputKey(it.model, o), scores])))
+      this.#previous = new Map(models.flatMap((it) => it.previous.map((scores, o) => [outputKey(it, o), scores])))
       this.#releaseIfDone(old)
     } catch (error) {
       this.#release(taken)
@@ -187,7 +228,7 @@ class PoolScorer implements ModelScorer {
     }
   }
 
-  async #prepare(model: ScorerModel, taken: string[]): Promise<Prepared> {
+  async #prepare(model: ScorerModel, column: string | undefined, taken: string[]): Promise<Prepared> {
     const key = poolKey(model)
     this.#uses.set(key, (this.#uses.get(key) ?? 0) + 1)
     taken.push(key)
@@ -197,16 +238,33 @@ class PoolScorer implements ModelScorer {
     const binding = bindModel(model, loaded, this.#options.featureSet)
     for (const note of binding.notes) this.#log('model binding', { model: model.name, version: model.version, note })
     const remembers = model.fallback.kind === 'previous'
-    const previous = remembers ? binding.outputs.map((_, output) => this.#previousOf(model, output)) : []
+    const previous = remembers ? binding.outputs.map((_, output) => this.#previousOf({ model, column }, output)) : []
     const baseline = binding.extension?.baseline(this.#baseline) ?? this.#baseline
-    return { model, key, loaded, binding, groups: groupsOf(binding), baseline, wave: 0, previous }
+    return { model, key, loaded, binding, groups: groupsOf(binding), baseline, wave: 0, previous, column }
   }
 
   /** A new version goes on from what the old one last said. */
-  #previousOf(model: ScorerModel, output: number): PreviousScores {
-    return (
-      this.#previous.get(outputKey(model, output)) ?? new PreviousScores(this.#options.maxPreviousProfiles ?? 200_000)
-    )
+  #previousOf(prepared: Pick<Prepared, 'model' | 'column'>, output: number): PreviousScores {
+    const key = outputKey(prepared, output)
+    const known = this.#previous.get(key) ?? new PreviousScores(this.#options.maxPreviousProfiles ?? 200_000)
+    // Two versions of one model in a plan, champion and arm, share what the model last said.
+    this.#previous.set(key, known)
+    return known
+  }
+
+  /** The array of the plan before where it says the same: whoever laid out columns for it need not do so again. */
+  #outputsOf(models: readonly Prepared[]): readonly ScoreOutput[] {
+    const outputs = new Map<string, ScoreOutput>()
+    for (const { model, binding, column = model.name } of models) {
+      if (model.deploy === 'edge') continue
+      for (const { name } of binding.outputs) outputs.set(`${column}\0${name}`, { model: column, output: name })
+    }
+    const before = this.#plan.outputs
+    const now = [...outputs.values()]
+    const isSame =
+      now.length === before.length &&
+      before.every((it, i) => now[i]!.model === it.model && now[i]!.output === it.output)
+    return isSame ? before : now
   }
 
   #releaseIfDone(plan: LivePlan): void {
@@ -294,8 +352,9 @@ class PoolScorer implements ModelScorer {
     outcome: Outcome,
     scores: Score[][],
   ): void {
-    const { model, binding, previous } = prepared
+    const { model, binding, previous, column } = prepared
     const { name, version, service, role } = model
+    const inColumn = column === undefined ? {} : { column }
     const outputs = binding.outputs
     for (let i = 0; i < assigned.length; i++) {
       const at = assigned[i] as number
@@ -308,7 +367,7 @@ class PoolScorer implements ModelScorer {
           // What a graph gives beside its score may be missing for a row.
           if (!Number.isFinite(value)) continue
           if (!row.hypothetical) previous[o]?.set(row.event.key, value)
-          scores[at]?.push({ model: name, version, service, role, output, value, fallback: 'none' })
+          scores[at]?.push({ model: name, version, service, role, output, value, fallback: 'none', ...inColumn })
           continue
         }
         this.#fallbacks[miss]++
@@ -317,8 +376,12 @@ class PoolScorer implements ModelScorer {
           continue
         }
         const value = this.#fallbackValue(prepared, row, o)
-        if (value === undefined) this.#counts.absent++
-        else scores[at]?.push({ model: name, version, service, role, output, value, fallback: fallbackName(model) })
+        if (value === undefined) {
+          this.#counts.absent++
+          continue
+        }
+        const fallback = fallbackName(model)
+        scores[at]?.push({ model: name, version, service, role, output, value, fallback, ...inColumn })
       }
     }
   }
@@ -406,7 +469,19 @@ class PoolScorer implements ModelScorer {
 
 const NOTHING: Outcome = { values: new Float64Array(0), misses: [], runs: 0, errors: [] }
 
-const outputKey = (model: ScorerModel, output: number): string => `${model.name}/${Object.keys(model.outputs)[output]}`
+const outputKey = ({ model, column = model.name }: Pick<Prepared, 'model' | 'column'>, output: number): string =>
+  `${column}/${Object.keys(model.outputs)[output]}`
+
+/** Columns of samples: a shadow gets one of its own when its model serves in another version, or has an earlier shadow. */
+function columnsOf(models: readonly ScorerModel[]): (string | undefined)[] {
+  const taken = new Set(models.flatMap(({ name, role }) => (role === 'shadow' ? [] : [name])))
+  return models.map(({ name, version, role }) => {
+    if (role !== 'shadow') return undefined
+    if (taken.has(name)) return `${name}@${version}`
+    taken.add(name)
+    return undefined
+  })
+}
 
 const fallbackName = ({ fallback }: ScorerModel): 'previous' | 'prior' | 'rule' =>
   fallback.kind === 'prior' || fallback.kind === 'rule' ? fallback.kind : 'previous'
@@ -418,8 +493,9 @@ const isSampled = (model: ScorerModel, eventId: string): boolean =>
 function assign(plan: LivePlan, rows: readonly ScoringRow[]): number[][] {
   const assigned: number[][] = plan.models.map(() => [])
   const offer = (index: number, at: number, row: ScoringRow) => {
-    const { when, service } = (plan.models[index] as Prepared).model
+    const { when, service, deploy } = (plan.models[index] as Prepared).model
     if (row.service !== undefined && row.service !== service) return
+    if (row.at !== undefined && deploy !== 'both' && deploy !== row.at) return
     if (when === undefined || when.test(row.event.xdm)) assigned[index]?.push(at)
   }
   for (let at = 0; at < rows.length; at++) {
@@ -488,7 +564,7 @@ function wavesOf(models: readonly Prepared[]): number[] {
 
 function attach(scores: Score[], prepared: Prepared, lists: readonly Attribution[][]): void {
   for (const [i, score] of scores.entries()) {
-    if (score.model !== prepared.model.name) continue
+    if (score.model !== prepared.model.name || score.column !== prepared.column) continue
     const o = prepared.binding.outputs.findIndex((it) => it.name === score.output)
     const explanation = lists[o]
     if (explanation) scores[i] = { ...score, explanation }

@@ -74,6 +74,8 @@ export interface Score {
   readonly value: number
   readonly fallback: 'none' | 'previous' | 'prior' | 'rule'
   readonly explanation?: readonly Attribution[]
+  /** Of a shadow whose model also serves in another version: `model@version`, where samples keep it. Else the model's name. */
+  readonly column?: string
 }
 
 /** How much a feature moved the score from the baseline vector's: leave-one-out. */
@@ -95,6 +97,8 @@ export interface ScoringRow {
   readonly record?: Readonly<Record<string, unknown>> | undefined
   /** Only models of this service. Absent: all. */
   readonly service?: string
+  /** Who asks: models that are deployed elsewhere only are left out. Absent: all models. */
+  readonly at?: 'hub' | 'edge'
   /** A "what if": its scores are never remembered as the profile's last ones. */
   readonly hypothetical?: boolean
 }
@@ -105,4 +109,16 @@ export interface Scorer {
   score(rows: readonly ScoringRow[]): Promise<Score[][]>
   /** Forgets the previous scores of a profile. Absent: none are remembered. */
   forget?(profile: string): void
+  /**
+   * What a call of `score` that begins now can give in samples, by column and output. The same array as long as the same
+   * models serve.
+   */
+  outputs(): readonly ScoreOutput[]
+}
+
+/** A named score, as samples have a column for it. */
+export interface ScoreOutput {
+  /** `Score.column`, or the model's name. */
+  readonly model: string
+  readonly output: string
 }

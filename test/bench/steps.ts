@@ -63,8 +63,7 @@ const stage = profileStage({
   schema,
   schemaIds: { events: 1, scores: 2 },
   featureSet,
-  scorer: { score: (rows) => timed('outputs: score', () => models.score(rows)) },
-  scoreOutputs: [{ model: 'trees', output: 'score' }],
+  scorer: { score: (rows) => timed('outputs: score', () => models.score(rows)), outputs: () => models.outputs() },
   labels: plan.labels,
   entities: new EntityReader({
     app,

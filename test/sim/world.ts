@@ -194,6 +194,8 @@ class World {
       logger: this.#logger(name),
       env: () => undefined,
       signal: worker.stop.signal,
+      // The scenario swaps models itself.
+      followModels: 'off',
       createPool: async () => simPool(this.#scheduler, process, this.#dice, mood, INPUTS.length),
       tuning: {
         pipelineDepth: settings.pipelineDepth,

@@ -4,6 +4,7 @@ export const SCOPES = {
   interact: 'send an event and get decisions: /ee/…/interact',
   predict: 'ask for scores',
   'services:read': 'list services and models',
+  'models:write': 'push models, promote, roll back, switch services off and on',
   'profiles:read': 'read profiles, why a score is what it is, and exports',
   'profiles:erase': 'forget a person',
   'topology:read': 'figures of topics, stages and sources',

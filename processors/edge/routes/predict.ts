@@ -63,11 +63,11 @@ export function predictRoutes({ server, edge }: RouteContext): void {
 }
 
 function checkService(edge: Edge, service: string, model: string | undefined): void {
-  const models = edge.plan.models.filter((it) => it.service === service)
+  const models = edge.serving().filter((it) => it.service === service)
   if (models.length === 0) {
     throw new Problem('not-found', `There is no service ${JSON.stringify(service)}; GET /v1/services lists them.`)
   }
-  if (model !== undefined && !models.some(({ name }) => name === model)) {
+  if (model !== undefined && !models.some((it) => it.model === model)) {
     throw new Problem('not-found', `Service ${service} has no model ${JSON.stringify(model)}.`)
   }
 }

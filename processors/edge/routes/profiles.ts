@@ -201,7 +201,7 @@ async function whyOf(
   const { scores } = found
   const sample =
     scores.featureSetVersion === edge.plan.featureSet.version ? await sampleOf(edge, scores.eventId, key) : undefined
-  const explained = sample && edge.scorer ? await explain(edge, scores, sample.vector) : []
+  const explained = sample ? await explain(edge, scores, sample.vector) : []
   const values = new Map(sample ? valuesOf(edge.plan, sample.vector).map(({ column, value }) => [column, value]) : [])
   return {
     identity: params,
@@ -238,7 +238,7 @@ async function explain(edge: Edge, scores: ProfileScores, vector: Vector) {
   const ts = epochMs(scores.eventTime)
   const xdm = { _id: scores.eventId, timestamp: new Date(ts).toISOString() }
   const event = { id: scores.eventId, ts, key: `${namespace}:${id}`, xdm }
-  const rows = await edge.scorer!.score([{ event, vector, explain: true, hypothetical: true }])
+  const rows = await edge.scorer.score([{ event, vector, explain: true, hypothetical: true }])
   return rows[0] ?? []
 }
 

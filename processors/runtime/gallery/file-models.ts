@@ -1,5 +1,5 @@
 import type { ModelDefinition, ModelManifest } from '../../app/schema.ts'
-import type { InitialModel, NewOnnx, NewVersion, Role } from '../../gallery/index.ts'
+import type { GalleryVersion, InitialModel, NewOnnx, NewVersion, Role } from '../../gallery/index.ts'
 
 /** A model of the application file: a service's first version, and what is published when a record must name it. */
 export interface FileModel extends InitialModel {
@@ -22,7 +22,7 @@ export function fileModel(
     version,
     service,
     origin: 'file',
-    manifest: manifestOf(definition),
+    manifest: manifestText(definition),
     at,
     by: 'application file',
   }
@@ -48,9 +48,9 @@ export function fileModel(
 }
 
 /** How the model is fed and read, in the words of the application file. */
-export function manifestOf(definition: ModelDefinition): ModelManifest {
-  const { inputs, output, outputs, when, deadline, fallback, explain, maxBatchRows, deploy } = definition
-  const named = { output, outputs, when, fallback, explain }
+export function manifestText(manifest: GalleryVersion['manifest']): ModelManifest {
+  const { inputs, output, outputs, when, deadline, fallback, explain, maxBatchRows, deploy } = manifest
+  const named = { inputs, output, outputs, when, fallback, explain }
   const given = Object.fromEntries(Object.entries(named).filter(([, value]) => value !== undefined))
-  return { inputs, ...given, deadline: `${deadline}ms`, maxBatchRows, deploy }
+  return { ...given, deadline: `${deadline}ms`, maxBatchRows, deploy }
 }

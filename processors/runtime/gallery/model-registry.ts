@@ -22,7 +22,7 @@ import {
   versionRecords,
   withRanges,
 } from '../../gallery/index.ts'
-import type { FileModel } from './file-models.ts'
+import { type FileModel, manifestText } from './file-models.ts'
 
 export interface RegistryOptions {
   readonly log: Log
@@ -42,9 +42,9 @@ export interface RegistryOptions {
 /** Who changes what, and why. */
 export interface Author {
   readonly by: string
-  readonly why?: string
+  readonly why?: string | undefined
   /** The figures that justified it. */
-  readonly evidence?: Facts
+  readonly evidence?: Facts | undefined
 }
 
 export interface ChangeRequest extends Author {
@@ -128,7 +128,7 @@ export class ModelRegistry {
       const text = 'a version is 1–64 letters, digits, . _ + -, starting with a letter or digit.'
       throw new RtmlError('MODEL_ROUTING', text, { place: versionName(version) })
     }
-    const sha256 = 'bytes' in onnx ? await this.#hash(onnx.bytes) : onnx.sha256
+    const sha256 = 'bytes' in onnx ? await this.sha256(onnx.bytes) : onnx.sha256
     await this.catchUp()
     const known = this.gallery.version(version.model, version.version)
     if (known && known.sha256 !== sha256) {
@@ -160,39 +160,44 @@ export class ModelRegistry {
    */
   async change(request: ChangeRequest): Promise<Routing> {
     await this.catchUp()
-    const service = this.gallery.service(request.service) ?? { name: request.service, revisions: [], overtaken: [] }
-    const current: Routing = service.revisions.at(-1) ?? noRouting(request.service)
-    if (request.revision !== undefined && request.revision !== current.revision)
-      throw conflict(current, request.revision)
-    const { disabled, blocked, roles } = request.change({
-      ...service,
-      revisions: [...service.revisions, ...(service.revisions.length > 0 ? [] : [current])],
-    })
-    this.#check(request.service, roles)
+    const { service, revision } = request
+    const seen = this.#currentOf(service)
+    if (revision !== undefined && revision !== seen.revision) throw conflict(seen, revision)
+    const known = this.gallery.service(service) ?? { name: service, revisions: [seen], overtaken: [] }
+    const { disabled, blocked, roles } = request.change(known)
+    this.#check(service, roles)
+    if (seen.revision === 0 && seen.roles.length > 0) await this.#adoptFile(seen)
+    const current = this.#currentOf(service)
     await this.#publishFileVersions(roles)
+    const { action, by, why = '', evidence = {} } = request
+    const placed = withRanges(current.roles, roles, service)
+    return this.#write({ service, action, roles: placed, disabled, blocked, by, why, evidence }, current.revision)
+  }
+
+  /** What the application file says becomes the first revision: the file may change, and one can still go back to it. */
+  async #adoptFile({ service, roles, by }: Routing): Promise<void> {
+    await this.#publishFileVersions(roles)
+    const first = { service, action: 'file', roles, disabled: false, blocked: [], by, why: '', evidence: {} } as const
+    await this.#write(first, 0).catch((error: unknown) => {
+      // Another operator has just done the same.
+      if (this.#currentOf(service).action !== 'file') throw error
+    })
+  }
+
+  /** @throws RtmlError MODEL_CONFLICT when somebody else's record has the revision */
+  async #write(routing: Omit<Routing, 'revision' | 'id' | 'at'>, after: number): Promise<Routing> {
     const id = this.#options.newId()
-    const revision = current.revision + 1
-    await this.#append([
-      encodeRecord({
-        kind: 'routing',
-        service: request.service,
-        revision,
-        id,
-        action: request.action,
-        roles: withRanges(current.roles, roles, request.service),
-        disabled,
-        blocked,
-        at: this.#now(),
-        by: request.by,
-        why: request.why ?? '',
-        evidence: request.evidence ?? {},
-      }),
-    ])
-    const written = () => this.gallery.service(request.service)?.revisions.find((it) => it.revision === revision)
+    const revision = after + 1
+    await this.#append([encodeRecord({ ...routing, kind: 'routing', revision, id, at: this.#now() })])
+    const written = () => this.gallery.service(routing.service)?.revisions.find((it) => it.revision === revision)
     await this.#until(() => written() !== undefined)
     const winner = written()!
-    if (winner.id !== id) throw conflict(winner, current.revision)
+    if (winner.id !== id) throw conflict(winner, after)
     return winner
+  }
+
+  #currentOf(service: string): Routing {
+    return this.gallery.service(service)?.revisions.at(-1) ?? noRouting(service)
   }
 
   /** Publishes how a version does on live labels: the newest figures are shown beside it. @throws RtmlError LOG_DOWN */
@@ -210,9 +215,19 @@ export class ModelRegistry {
   async bytes(version: GalleryVersion): Promise<Uint8Array> {
     const place = versionName(version)
     const bytes = await this.#read(version, place)
-    const sha256 = await this.#hash(bytes)
+    const sha256 = await this.sha256(bytes)
     if (sha256 === version.sha256) return bytes
     throw new RtmlError('MODEL_LOAD', `its bytes have SHA-256 ${sha256}, its record says ${version.sha256}.`, { place })
+  }
+
+  /** Hex; in pieces, with other work let in between. */
+  async sha256(bytes: Uint8Array): Promise<string> {
+    const hash = createHash('sha256')
+    for (let at = 0; at < bytes.length; at += HASH_BYTES) {
+      if (at > 0) await this.#options.clock.turn()
+      hash.update(bytes.subarray(at, at + HASH_BYTES))
+    }
+    return hash.digest('hex')
   }
 
   async #read({ onnx, sha256, sizeBytes }: GalleryVersion, place: string): Promise<Uint8Array> {
@@ -336,7 +351,7 @@ export class ModelRegistry {
     const { key, value } = encodeRecord({
       ...rest,
       kind: 'version',
-      manifest: { ...manifest, deadline: `${manifest.deadline}ms` },
+      manifest: manifestText(manifest),
       onnx: { at: 'dropped' },
     })
     await log.append([{ topic, key, value }, ...tombstones])
@@ -360,15 +375,6 @@ export class ModelRegistry {
       }
       await clock.sleep(ms(20))
     }
-  }
-
-  async #hash(bytes: Uint8Array): Promise<string> {
-    const hash = createHash('sha256')
-    for (let at = 0; at < bytes.length; at += HASH_BYTES) {
-      if (at > 0) await this.#options.clock.turn()
-      hash.update(bytes.subarray(at, at + HASH_BYTES))
-    }
-    return hash.digest('hex')
   }
 
   #now(): string {

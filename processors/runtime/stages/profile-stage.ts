@@ -75,7 +75,6 @@ export interface ProfileStageOptions {
   /** Records from before the application went live. */
   readonly isHistory?: (record: LogRecord) => boolean
   readonly scorer: Scorer | undefined
-  readonly scoreOutputs: SampleLayout['scores']
   /** What each event is to them goes with its sample. */
   readonly labels: readonly CompiledLabel[]
   readonly entities: EntityReader
@@ -101,7 +100,7 @@ export function profileStage(options: ProfileStageOptions): Stage<ProfileInput, 
   const name = 'profile'
   const others = [...featureSet.entities.keys()].filter((entity) => entity !== 'profile')
   const sampleRows = Math.min(SAMPLE_ROWS, app.batch.maxEvents)
-  const samples = app.outputs.samples.enabled ? new SampleBatch(sampleLayout(options), sampleRows) : undefined
+  const samples = app.outputs.samples.enabled ? sampleBatches(options, sampleRows) : undefined
 
   const compute = (
     input: ProfileInput,
@@ -211,13 +210,15 @@ export function profileStage(options: ProfileStageOptions): Stage<ProfileInput, 
 async function outputsOf(
   options: ProfileStageOptions,
   others: readonly string[],
-  samples: SampleBatch | undefined,
+  samples: SampleBatches | undefined,
   work: ProfileWork,
 ): Promise<NewRecord[]> {
   const { topics, metrics } = options
   const outputs: NewRecord[] = []
+  // Before the call: a swap may come while it waits, and these are the outputs of the plan that it begins with.
+  const scoreOutputs = options.scorer?.outputs() ?? NO_OUTPUTS
   const scores = options.scorer
-    ? await options.scorer.score(work.rows.map(({ sourced, vector }) => ({ event: sourced.event, vector })))
+    ? await options.scorer.score(work.rows.map(({ sourced, vector }) => ({ event: sourced.event, vector, at: 'hub' })))
     : []
   for (const { event, record } of work.history) outputs.push(...entityEvents(options, others, event, record))
   const processedAt = options.clock.now()
@@ -266,7 +267,7 @@ async function outputsOf(
       if (back) outputs.push(back)
     })
   }
-  if (samples) outputs.push(...samplesOf(samples, options, work.rows, scores, processedAt))
+  if (samples) outputs.push(...samplesOf(samples(scoreOutputs), options, work.rows, scores, processedAt))
   countScores(metrics, scores)
   for (const { record, rejection } of work.refused) {
     metrics.count('rtml_rejected_total', ['profile', rejection.code])
@@ -310,8 +311,26 @@ function erase(control: Control, states: Map<string, ProfileState>): Erasure | u
   return { key, order, pseudonym, place: `${record.topic}[${record.partition}]@${record.offset}` }
 }
 
-function sampleLayout({ app, featureSet, scoreOutputs: scores, labels }: ProfileStageOptions): SampleLayout {
-  return { app: app.name, featureSetVersion: featureSet.version, columns: featureSet.columns, scores, labels }
+type ScoreOutputs = SampleLayout['scores']
+const NO_OUTPUTS: ScoreOutputs = []
+
+/** The batch whose columns are those of the models that scored. */
+type SampleBatches = (scores: ScoreOutputs) => SampleBatch
+
+/** One batch is used again and again, until other models score: see `Scorer.outputs`. */
+function sampleBatches({ app, featureSet, labels }: ProfileStageOptions, rows: number): SampleBatches {
+  const layoutOf = (scores: ScoreOutputs): SampleLayout => ({
+    app: app.name,
+    featureSetVersion: featureSet.version,
+    columns: featureSet.columns,
+    scores,
+    labels,
+  })
+  let batch = new SampleBatch(layoutOf(NO_OUTPUTS), rows)
+  return (scores) => {
+    if (batch.layout.scores !== scores) batch = new SampleBatch(layoutOf(scores), rows)
+    return batch
+  }
 }
 
 /** Rows of one record of samples at most. */

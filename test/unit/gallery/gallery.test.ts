@@ -104,6 +104,15 @@ describe('Gallery', () => {
     expect(gallery.isOnlyInFile({ model: 'trees', version: '1' })).toBe(true)
   })
 
+  it('takes the version of the log where the application file has other bytes under its name', () => {
+    const version = { ...newVersion('5'), manifest: {}, sha256: '0'.repeat(64), sizeBytes: 1, onnx: { at: 'file' } }
+    const gallery = new Gallery([{ version, role: role('5') }] as unknown as InitialModel[])
+    const [record] = versionRecords(newVersion('5'), { bytes: Buffer.from('one') })
+    gallery.add(decodeRecord(record!.key, record!.value)!, offset(3))
+    expect(gallery.version('trees', '5')?.onnx).toEqual({ at: 'inline', offset: 3 })
+    expect(gallery.overruled()).toEqual(['trees@5'])
+  })
+
   it('counts the first record of a revision, and shows the others', () => {
     const gallery = galleryOf([
       routing(1, [role('5')], 'a'),

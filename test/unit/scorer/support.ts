@@ -91,6 +91,7 @@ export function model(over: Partial<ScorerModel> & { name: string; bytes: Uint8A
     service: over.name,
     role: 'champion',
     share: 0,
+    deploy: 'both',
     inputs: ['x'],
     outputs: { score: undefined },
     deadlineMs: 10_000,

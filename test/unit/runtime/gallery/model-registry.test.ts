@@ -70,11 +70,12 @@ describe('ModelRegistry', () => {
     const other = await open(topic, { initial: [] })
     const service = other.gallery.service('home')!
     expect(service.revisions.map(({ revision, action }) => [revision, action])).toEqual([
-      [1, 'push'],
-      [2, 'promote'],
+      [1, 'file'],
+      [2, 'push'],
       [3, 'promote'],
+      [4, 'promote'],
     ])
-    expect(service.revisions[1]).toMatchObject({
+    expect(service.revisions[2]).toMatchObject({
       roles: [
         { model: 'trees', version: '1', role: 'champion' },
         { version: '2', role: 'arm', share: 0.5, ranges: [[0, 0.5]] },
@@ -89,7 +90,7 @@ describe('ModelRegistry', () => {
       expect(Buffer.from(await other.bytes(other.gallery.version('trees', name)!)).toString()).toBe(text)
     }
     const back = await other.change({ ...me, action: 'rollback', change: (it) => rollback(it) })
-    expect(back).toMatchObject({ revision: 4, roles: [{ version: '1', role: 'champion' }], blocked: ['trees@2'] })
+    expect(back).toMatchObject({ revision: 5, roles: [{ version: '1', role: 'champion' }], blocked: ['trees@2'] })
     await registry.catchUp()
     expect(registry.gallery.service('home')!.revisions.at(-1)).toEqual(back)
   })
@@ -109,7 +110,7 @@ describe('ModelRegistry', () => {
     expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(1)
     const refused = results.find((it) => it.status === 'rejected')!
     expect(refused.reason).toMatchObject({ code: 'MODEL_CONFLICT' })
-    expect(String(refused.reason)).toMatch(/at revision 1 \(promote by (ann|bob) at .*from revision 0/)
+    expect(String(refused.reason)).toMatch(/at revision 2 \(promote by (ann|bob) at .*from revision 1/)
     await Promise.all([one.catchUp(), two.catchUp()])
     expect(one.gallery.service('home')).toEqual(two.gallery.service('home'))
     // A change that was made from an older revision than the newest is refused before anything is written.
