@@ -153,6 +153,7 @@ function modelOf(role: ScorerModel['role'], release: number): ScorerModel {
     deadline: 60,
     ...(role === 'shadow' ? {} : { fallback: { prior: PRIOR } }),
     maxBatchRows: 3,
+    deploy: 'both',
   }
   return scorerModel(role, definition as unknown as Parameters<typeof scorerModel>[1], {
     bytes: Buffer.from(`${role} ${release}`),
