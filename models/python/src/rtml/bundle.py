@@ -61,12 +61,14 @@ def make_bundle(
     metrics: Mapping[str, float] | None = None,
     notes: str | None = None,
     created: datetime | None = None,
+    max_tests: int = MAX_TESTS,
 ) -> Bundle:
-    """Packs a graph. `tests` are rows (a frame, records) or questions; at most 200 of them, evenly taken, are kept with their answers.
+    """Packs a graph. `tests` are rows (a frame, records) or questions; at most `max_tests` of them, evenly
+    taken, are kept with their answers.
 
     `data` is the frame that the model was trained on: its hash and size go into the provenance, not its rows.
     """
-    questions = _questions(graph, tests, events, profiles)
+    questions = _some(_questions(graph, tests, events, profiles), max_tests)
     if not questions:
         raise GraphError(
             "TESTS", graph.name, "a bundle carries its own tests: give tests=, some rows that the graph answers."
@@ -103,9 +105,13 @@ def _questions(
         return []
     else:
         questions = graph.questions(tests, events=events, profiles=profiles)
-    if len(questions) <= MAX_TESTS:
+    return questions
+
+
+def _some(questions: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
+    if len(questions) <= most:
         return questions
-    return [questions[round(i * (len(questions) - 1) / (MAX_TESTS - 1))] for i in range(MAX_TESTS)]
+    return [questions[round(i * (len(questions) - 1) / (most - 1))] for i in range(most)]
 
 
 def expected_of(answer: Answer) -> dict[str, Any]:
