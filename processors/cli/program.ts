@@ -8,12 +8,14 @@ import { demoCommand } from './demo.ts'
 import { deadLettersCommand } from './dlq.ts'
 import { evaluateCommand } from './evaluate.ts'
 import { explainCommand } from './explain.ts'
+import { featuresCommand } from './features.ts'
 import { graphCommand } from './graph.ts'
 import { initCommand } from './init.ts'
 import { keysCommand } from './keys.ts'
 import { learnCommand } from './learn.ts'
 import { mapCommand } from './map.ts'
 import { modelsCommand } from './models.ts'
+import { notebookCommand } from './notebook.ts'
 import { profileCommand } from './profile.ts'
 import { rebuildCommand } from './rebuild.ts'
 import { replayCommand } from './replay.ts'
@@ -64,6 +66,8 @@ SCHEMA_REGISTRY_URL = Kafka. Exit codes: 0 done, 1 failed, 2 bad usage.`,
     learnCommand(),
     modelsCommand(),
     graphCommand(),
+    featuresCommand(),
+    notebookCommand(),
     keysCommand(),
     benchCommand(),
     completionCommand(program),

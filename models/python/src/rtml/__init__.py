@@ -10,7 +10,7 @@ from .client import Client
 from .engine import Engine, cli
 from .errors import EdgeError, GraphError, ModelError, NodeError, RtmlError
 from .expressions import parse
-from .features import features, split_by_time
+from .features import feature_columns, features, join_labels, split_by_time
 from .graph import Graph
 from .models import Model, ModelStore, convert, export_sklearn, load_model, quantise
 from .nodes import (
@@ -87,8 +87,10 @@ __all__ = [
     "cli",
     "convert",
     "export_sklearn",
+    "feature_columns",
     "features",
     "fn",
+    "join_labels",
     "load_model",
     "make_bundle",
     "open_bundle",

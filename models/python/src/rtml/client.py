@@ -12,7 +12,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlencode
 from urllib.request import Request, urlopen
 
-from .bundle import Bundle
+from .bundle import Bundle, open_bundle
 from .errors import EdgeError
 from .frame import records
 
@@ -53,19 +53,31 @@ class Client:
         raise EdgeError(f"{method} {path}: no answer after three attempts", 503)
 
     def push(
-        self, bundle: Bundle | bytes | str | Path, *, service: str | None = None, targets: Sequence[str] | None = None
+        self,
+        bundle: Bundle | bytes | str | Path,
+        *,
+        service: str | None = None,
+        deploy: str = "both",
+        role: str = "champion",
+        why: str | None = None,
     ) -> dict[str, Any]:
-        """Deploys a bundle; returns when the service has answered the bundle's own tests. `targets`: hub, edge; default both."""
-        content = (
-            bundle.content
-            if isinstance(bundle, Bundle)
-            else bundle
-            if isinstance(bundle, bytes)
-            else Path(bundle).read_bytes()
-        )
-        query = {**({"service": service} if service else {}), **({"targets": ",".join(targets)} if targets else {})}
-        path = "/v1/bundles" + (f"?{urlencode(query)}" if query else "")
-        answer: dict[str, Any] = self.call("POST", path, content, content_type="application/zip")
+        """Makes a bundle the next version of a service (default: the graph's name); the engine replays its tests first.
+
+        `deploy` says where it runs: hub (the stream), edge, or both. `role`: champion, challenger, shadow or none.
+        """
+        content = bundle.content if isinstance(bundle, Bundle) else bundle if isinstance(bundle, bytes) else None
+        if content is None:
+            content = Path(str(bundle)).read_bytes()
+        if service is None:
+            service = open_bundle(content)[0].document["name"]
+        query = {
+            "role": role,
+            "origin": "bundle",
+            "manifest": json.dumps({"deploy": deploy}),
+            **({"why": why} if why else {}),
+        }
+        path = f"/v1/services/{quote(service, safe='')}/versions?{urlencode(query)}"
+        answer: dict[str, Any] = self.call("POST", path, content, content_type="application/octet-stream")
         return answer
 
     def predict(self, service: str, body: Any) -> Any:
@@ -73,15 +85,31 @@ class Client:
         return self.call("POST", f"/v1/predict/{quote(service, safe='')}", body)
 
     def score(self, service: str, data: Any) -> Any:
-        """Output columns for a pandas frame, records or `{column: {row: value}}`, as a pandas frame in the order of the rows."""
+        """Answers for a pandas frame, records or `{column: {row: value}}`, as a pandas frame in the order of the rows.
+
+        A column each output, `score` among them; a row without an answer is empty.
+        """
         import pandas as pd
 
         rows = records(data)
         outputs: list[dict[str, Any]] = []
         for start in range(0, len(rows), MAX_BATCH):
-            answer = self.predict(service, {"records": [{"record": row} for row in rows[start : start + MAX_BATCH]]})
+            part = rows[start : start + MAX_BATCH]
+            answer = self.predict(service, frame_of(part))
             outputs += [_output_of(one) for one in answer["predictions"]]
         return pd.DataFrame(outputs)
+
+    def wait_until_served(self, service: str, version: str | None = None, *, timeout_s: float = 30) -> None:
+        """Returns when the edge answers for the service, with that version. @raises EdgeError after `timeout_s`"""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            names = [one for one in self.services() if one["id"] == service]
+            models = [model for one in names for model in one.get("models", [])]
+            if models and (version is None or any(str(model.get("version")) == str(version) for model in models)):
+                return
+            if time.monotonic() > deadline:
+                raise EdgeError(f"{service} is not served after {timeout_s:g} s: {json.dumps(names)[:300]}")
+            time.sleep(0.05)
 
     def services(self) -> list[dict[str, Any]]:
         answer = self.call("GET", "/v1/services")
@@ -92,9 +120,9 @@ class Client:
         return answer
 
     def delete(self, service: str) -> bool:
-        """Whether there was such a service."""
+        """Switches a service off; its versions stay in the registry. Whether there was such a service."""
         try:
-            self.call("DELETE", f"/v1/services/{quote(service, safe='')}")
+            self.call("POST", f"/v1/services/{quote(service, safe='')}/disable", {"why": "deleted by its author"})
         except EdgeError as error:
             if error.status == 404:
                 return False
@@ -126,11 +154,14 @@ class Client:
         return answer
 
 
+def frame_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Records as `{column: {row: value}}`, row numbers as texts."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return {name: {str(i): row.get(name) for i, row in enumerate(rows)} for name in names}
+
+
 def _output_of(prediction: Mapping[str, Any]) -> dict[str, Any]:
-    if isinstance(prediction.get("output"), Mapping):
-        return dict(prediction["output"])
-    scores = prediction.get("scores") or prediction
-    return dict(scores) if isinstance(scores, Mapping) else {"score": prediction.get("score")}
+    return {**(prediction.get("outputs") or {}), "score": prediction.get("score")}
 
 
 def _problem(error: HTTPError) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import os
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from .engine import cli
 
-META = ("event_id", "time_ms", "profile", "feature_set_version", "label", "outcome_ms", "weight")
+META = ("event_id", "time_ms", "event_type", "profile", "feature_set_version", "label", "outcome_ms", "weight")
 """Columns of an export that are no features, as far as it has them."""
 
 
@@ -23,6 +22,8 @@ def features(
     what: str = "examples",
     model: str | None = None,
     engine: Any = None,
+    events: str | Path | None = None,
+    source: str | None = None,
 ) -> Any:
     """Point-in-time-correct rows of an application: what the models saw, and with `what="examples"` the joined label.
 
@@ -30,20 +31,25 @@ def features(
     `rtml export`: the bytes that the stream wrote when it scored, through no second implementation. `data` is the embedded
     engine's directory (default `.rtml` beside the application file, or that of `engine`).
 
+    `events` is a file of raw events instead: `rtml features` runs them through the mapper and the feature kernel, so that there
+    is training data before anything runs; `source` names the source that reads it. Labels then come from `join_labels`.
+
     @raises EdgeError when there is no such application, or nothing was kept for that time
     """
     file = Path(app)
     file = file / "rtml.yaml" if file.is_dir() else file
+    bounds = [("--from", from_), ("--to", to)]
+    given = [part for option, value in bounds if value is not None for part in (option, iso(value))]
+    if events is not None:
+        named = ["--source", source] if source is not None else []
+        return read_export(cli("features", str(Path(events).resolve()), "--app", str(file.resolve()), *named, *given))
     folder = (
         Path(engine.data) if engine is not None else Path(data) if data is not None else file.resolve().parent / ".rtml"
     )
-    arguments = ["export", what, "--app", str(file.resolve()), "--format", "jsonl"]
-    for option, value in (("--from", from_), ("--to", to)):
-        if value is not None:
-            arguments += [option, iso(value)]
+    arguments = ["export", what, "--app", str(file.resolve()), "--format", "jsonl", *given]
     if model is not None:
         arguments += ["--model", model]
-    text = cli(*arguments, env={**os.environ, "RTML_DATA_DIR": str(folder)})
+    text = cli(*arguments, env={"RTML_DATA_DIR": str(folder)})
     return read_export(text)
 
 
@@ -57,6 +63,36 @@ def read_export(text: str) -> Any:
         else pd.DataFrame()
     )
     return frame.sort_values("time_ms", kind="stable", ignore_index=True) if "time_ms" in frame.columns else frame
+
+
+def join_labels(
+    frame: Any,
+    outcome: str,
+    within: str,
+    *,
+    profile: str = "profile",
+    time: str = "time_ms",
+    until: Any = None,
+    name: str = "label",
+) -> Any:
+    """Adds a label: 1 where the profile has a later row for which `outcome` (an expression) is true, at most `within` after.
+
+    The outcome itself is no sample: its row would be its own label. Rows whose window reaches past `until` (default: the last row)
+    are dropped: what they lead to isn't known yet. `within` is 30m, 24h, 7d.
+    """
+    import pandas as pd
+
+    window = pd.Timedelta(within).total_seconds() * 1000
+    end = float(frame[time].max()) if until is None else pd.Timestamp(iso(until)).timestamp() * 1000
+    hits = frame.query(outcome)
+    times = {key: group[time].sort_values().to_numpy() for key, group in hits.groupby(profile)}
+    labels = []
+    for key, at in zip(frame[profile], frame[time], strict=True):
+        known = times.get(key)
+        after = known[(known > at) & (known <= at + window)] if known is not None else ()
+        labels.append(int(len(after) > 0))
+    labelled = frame.assign(**{name: labels})
+    return labelled[(labelled[time] + window <= end) & ~labelled.index.isin(hits.index)]
 
 
 def feature_columns(frame: Any) -> list[str]:

@@ -312,16 +312,21 @@ class Graph:
         *,
         tests: Any = None,
         service: str | None = None,
-        targets: Sequence[str] | None = None,
+        deploy: str = "both",
         client: Any = None,
         **provenance: Any,
     ) -> Any:
-        """Packs the graph and gives it to the running engine; its service answers when this returns."""
+        """Packs the graph and gives it to the running engine; its service answers when this returns.
+
+        `deploy`: hub, edge or both. The stream feeds it by name, so hub and both want every input among the application's features.
+        """
         from .client import Client
 
-        return (client or Client()).push(
-            self.bundle(tests=tests, **provenance), service=service or self.name, targets=targets
-        )
+        client = client or Client()
+        name = service or self.name
+        pushed = client.push(self.bundle(tests=tests, **provenance), service=name, deploy=deploy)
+        client.wait_until_served(name, pushed["version"])
+        return pushed
 
     # Showing
 

@@ -33,7 +33,8 @@ class EdgeUtils:
     def _deploy(self, dsl: str, service_id: str) -> str:
         graph = Graph.from_dsl(dsl, service_id)
         client = self.client
-        client.push(graph.bundle(tests=_tests(graph)), service=service_id)
+        # The edge alone: a published graph reads what its request has, whatever the application's features are.
+        graph.deploy(tests=_tests(graph), service=service_id, deploy="edge", client=client)
         return client.url
 
     def score_edge(self, edge_location: str, service_id: str, scoring_data: Any) -> dict[str, dict[int, Any]]:
@@ -48,7 +49,7 @@ class EdgeUtils:
         """`[{created, deprecated, id, type, updated}]`, times in ISO 8601."""
         return [
             {
-                "created": service.get("created"),
+                "created": service.get("created") or service.get("updated"),
                 "deprecated": bool(service.get("deprecated", False)),
                 "id": service["id"],
                 "type": "edge",
