@@ -9,6 +9,7 @@ import { deadLettersCommand } from './dlq.ts'
 import { evaluateCommand } from './evaluate.ts'
 import { explainCommand } from './explain.ts'
 import { featuresCommand } from './features.ts'
+import { exportCommand } from './export.ts'
 import { graphCommand } from './graph.ts'
 import { initCommand } from './init.ts'
 import { keysCommand } from './keys.ts'
@@ -62,6 +63,7 @@ SCHEMA_REGISTRY_URL = Kafka. Exit codes: 0 done, 1 failed, 2 bad usage.`,
     bootstrapCommand(),
     profileCommand(),
     explainCommand(),
+    exportCommand(),
     evaluateCommand(),
     learnCommand(),
     modelsCommand(),

@@ -44,6 +44,7 @@ export { type LabelColumn, SampleTable } from './sample-table.ts'
 export {
   decodeSamples,
   encodeSamples,
+  labelColumns,
   SampleBatch,
   type SampleLayout,
   type SampleRow,
