@@ -80,7 +80,7 @@ describe('rtml export', () => {
           .filter(({ value }) => value === 1)
           .map(({ event_id }) => event_id)
           .sort(),
-      ).toEqual(['v3', 'v9'])
+      ).toEqual(['v3', 'v4', 'v9'])
 
       const half = ['--to', new Date(START + 600_000).toISOString()]
       const samples = await rtml(['export', 'samples', ...half, '--out', 'samples.jsonl'], { cwd })
