@@ -26,7 +26,13 @@ const expected = z.strictObject({
   output: values.nullable(),
   failed: z.strictObject({ node: z.string(), column: z.string() }).optional(),
   nodes: z.record(z.string(), values).default({}),
-  written: z.unknown().optional(),
+  written: z
+    .strictObject({
+      scores: values.optional(),
+      attributes: values.optional(),
+      xdm: z.record(z.string(), z.unknown()).optional(),
+    })
+    .optional(),
 })
 export type Expected = z.output<typeof expected>
 

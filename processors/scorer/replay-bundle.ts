@@ -1,6 +1,6 @@
 /** Replays a bundle's own tests where it will run: in the pool, through the worker, in micro-batches. */
 import { randomUUID } from 'node:crypto'
-import { answersOf, type JsonValue, traceAt } from '../graph/answers.ts'
+import { type Answer, answersOf, type JsonValue, traceAt } from '../graph/answers.ts'
 import { type BundleTest, type Expected, readBundle } from '../graph/bundle.ts'
 import { compileGraph, type Program } from '../graph/program.ts'
 import { type Question, type ReadRows, readQuestions } from '../graph/questions.ts'
@@ -50,11 +50,13 @@ export async function replayTests(bytes: Uint8Array, key: string, pool: ModelPoo
     if (results[PROBLEMS]) problems.push(...(results[PROBLEMS].data as readonly string[]))
     const answers = answersOf(program, results, batch.length, read.failures)
     for (const [row, { expected }] of batch.entries()) {
+      const answer = answers[row] as Answer
       const place =
         differenceAt(program, results, row, expected) ??
-        outputDifference(program, answers[row]?.output ?? null, expected)
+        outputDifference(program, answer.output, expected) ??
+        writtenDifference(program, answer, expected)
       if (place) return { rows: from + row + 1, difference: { line: from + row + 1, ...place }, problems, largest }
-      largest = Math.max(largest, distanceOf(answers[row]?.output ?? {}, expected.output ?? {}))
+      largest = Math.max(largest, distanceOf(answer.output ?? {}, expected.output ?? {}))
     }
   }
   return { rows: tests.length, difference: undefined, problems, largest }
@@ -132,6 +134,27 @@ function outputDifference(
     if (!agree(expected, got[column])) return { node, column, expected, got: got[column] }
   }
   return undefined
+}
+
+/** What sinks wrote, where the author's side has noted it. */
+function writtenDifference({ written }: Program, answer: Answer, { written: wanted }: Expected): Place | undefined {
+  if (wanted === undefined) return undefined
+  for (const { node, kind, name } of written) {
+    const [expected, got] =
+      kind === 'xdm'
+        ? [leafOf(wanted.xdm, name), leafOf(answer.xdm, name)]
+        : [wanted[`${kind}s`]?.[name], answer[`${kind}s`][name]]
+    if (expected !== got && !(expected !== undefined && agree(expected, got)))
+      return { node, column: `${kind} ${name}`, expected, got }
+  }
+  return undefined
+}
+
+/** The value at a path of names. */
+function leafOf(root: unknown, path: string): JsonValue | undefined {
+  let at = root
+  for (const name of path.split('.')) at = (at as Readonly<Record<string, unknown>> | undefined)?.[name]
+  return at as JsonValue | undefined
 }
 
 function agree(expected: JsonValue, got: JsonValue | undefined): boolean {

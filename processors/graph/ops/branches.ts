@@ -20,7 +20,7 @@ export function join(node: NodeOf<'join'>, left: Schema, right: Schema): Step {
   }
   return {
     schema: new Map([...left, ...right]),
-    changed: [],
+    changed: [...left.keys(), ...right.keys()],
     run: ([a, b]) => {
       const [one, other] = [a!, b!]
       if (!isLeft)
@@ -54,7 +54,7 @@ export function union(node: NodeOf<'union'>, left: Schema, right: Schema): Step 
     if (!left.has(name)) refuse(at(node, 'left'), `${differ(name)} is missing, right has it.`)
   return {
     schema: left,
-    changed: [],
+    changed: [...left.keys()],
     run: ([a, b]) => {
       const [one, other] = [a!, b!]
       if (!one.kept) return one
