@@ -6,12 +6,11 @@ import { answersOf } from '../graph/answers.ts'
 import { type Bundle, readBundle } from '../graph/bundle.ts'
 import { compileGraph, type Program } from '../graph/program.ts'
 import { type Question, readQuestions } from '../graph/questions.ts'
-import { PROBLEMS } from '../graph/wire.ts'
+import { fetchesOf, PROBLEMS } from '../graph/wire.ts'
 import {
   bindGraph,
   createModelPool,
   type Difference,
-  fetchesOf,
   openBundle,
   type Replay,
   replayTests,

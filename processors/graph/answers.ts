@@ -8,14 +8,19 @@ import { columnTensor, FAILED, FAILURES, failureOf, KEPT, STATE, TRACE, writtenK
 export type JsonValue = number | string | boolean | null
 export type JsonRow = Readonly<Record<string, JsonValue>>
 
+/** What a sink writes; null writes nothing. */
+export type Values = Readonly<Record<string, number | string | boolean>>
+
 export interface Answer {
   /** Null: the row was filtered, or has failed. */
   readonly output: JsonRow | null
   readonly failed: Failure | undefined
   readonly scores: Readonly<Record<string, number>>
-  readonly attributes: JsonRow
+  readonly attributes: Values
   /** Nested, as XDM is. */
   readonly xdm: Readonly<Record<string, unknown>>
+  /** The same by path. */
+  readonly paths: Values
 }
 
 /** @param known failures that the reading of the questions found: it knows the column */
@@ -47,19 +52,27 @@ function writtenAt(
   { written }: Program,
   tensors: Readonly<Record<string, Tensor>>,
   row: number,
-): Pick<Answer, 'scores' | 'attributes' | 'xdm'> {
-  const made = { score: {}, attribute: {}, xdm: {} } as Record<'score' | 'attribute' | 'xdm', Record<string, JsonValue>>
+): Pick<Answer, 'scores' | 'attributes' | 'xdm' | 'paths'> {
+  const made = { score: {}, attribute: {}, xdm: {} } as Record<
+    'score' | 'attribute' | 'xdm',
+    Record<string, number | string | boolean>
+  >
   for (const [index, { kind, name, dtype }] of written.entries()) {
     const kept = tensors[writtenKept(index)]
     if (kept && kept.data[row] !== 1) continue
     const value = valueAt(tensors[writtenTensor(index)], dtype, row)
     if (value !== null) made[kind][name] = value
   }
-  return { scores: made.score as Record<string, number>, attributes: made.attribute, xdm: nested(made.xdm) }
+  return {
+    scores: made.score as Record<string, number>,
+    attributes: made.attribute,
+    xdm: nested(made.xdm),
+    paths: made.xdm,
+  }
 }
 
 /** `{ 'a.b': 1 }` → `{ a: { b: 1 } }`. */
-function nested(paths: JsonRow): Record<string, unknown> {
+function nested(paths: Values): Record<string, unknown> {
   const root: Record<string, unknown> = {}
   for (const [path, value] of Object.entries(paths)) {
     const names = path.split('.')

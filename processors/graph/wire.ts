@@ -29,6 +29,12 @@ export const writtenTensor = (index: number): string => `written:${index}`
 /** Rows for which a sink writes, [n] uint8. */
 export const writtenKept = (index: number): string => `written:${index}:kept`
 
+/** All that a graph answers and writes. */
+export const fetchesOf = ({ output, written }: Program): string[] => [
+  ...[...output.keys()].map(columnTensor),
+  ...written.map((_, index) => writtenTensor(index)),
+]
+
 /** What the program shows as a model. */
 export function signatureOf({ numberColumns, textColumns, output, written }: Program): ModelSignature {
   const inputs: TensorInfo[] = []

@@ -84,6 +84,12 @@ export const SCORES_SCHEMA = {
               default: null,
               doc: 'largest first; null when not asked for',
             },
+            {
+              name: 'attributes',
+              type: { type: 'map', values: ['double', 'string', 'boolean'] },
+              default: {},
+              doc: "what the model's graph writes of the profile, by path; with its first score",
+            },
           ],
         },
       },
@@ -111,6 +117,7 @@ export interface ScoreEntry {
   readonly score: number
   readonly fallback: 'none' | 'previous' | 'prior' | 'rule'
   readonly explanation: readonly { readonly feature: string; readonly contribution: number }[] | null
+  readonly attributes: Readonly<Record<string, number | string | boolean>>
 }
 
 /** Subject of the registry, by the default (topic name) strategy of Confluent's serializers. */
@@ -133,6 +140,8 @@ export function profileScores(
   }
 }
 
+const NO_ATTRIBUTES = {}
+
 function scoreEntry(score: Score): ScoreEntry {
   return {
     model: score.model,
@@ -143,6 +152,7 @@ function scoreEntry(score: Score): ScoreEntry {
     score: score.value,
     fallback: score.fallback,
     explanation: score.explanation ?? null,
+    attributes: score.answer?.attributes ?? NO_ATTRIBUTES,
   }
 }
 
@@ -221,6 +231,7 @@ function plain(decoded: ProfileScores): ProfileScores {
       score: it.score,
       fallback: it.fallback,
       explanation: it.explanation?.map(({ feature, contribution }) => ({ feature, contribution })) ?? null,
+      attributes: { ...it.attributes },
     })),
   }
 }
@@ -255,6 +266,7 @@ function describeType(type: unknown): [string, readonly AvroField[], string] {
     logicalType?: string
     fields?: AvroField[]
     items?: unknown
+    values?: readonly string[]
     symbols?: string[]
   }
   if (shape.fields) return ['record', shape.fields, '']
@@ -263,5 +275,6 @@ function describeType(type: unknown): [string, readonly AvroField[], string] {
     const [text, below] = describeType(shape.items)
     return [`array of ${text}`, below, '[]']
   }
+  if (shape.values) return [`map of ${shape.values.join(', ')}`, [], '']
   return [shape.logicalType === undefined ? shape.type : `${shape.type}, ${shape.logicalType}`, [], '']
 }

@@ -5,7 +5,7 @@ import type { ModelDefinition } from '../app/schema.ts'
 import { didYouMean } from '../app/suggest.ts'
 import type { Column, FeatureSet } from '../features/types.ts'
 import { isBundle } from '../graph/bundle.ts'
-import { bindGraph, type Extension } from './graph-model.ts'
+import { bindGraph, type Extension, type GraphAnswers } from './graph-model.ts'
 import type { OutputChoice, ScorerModel } from './plan.ts'
 import type { LoadedModel, TensorInfo } from './types.ts'
 
@@ -51,6 +51,8 @@ export interface Binding {
   readonly notes: readonly string[]
   /** Of a graph that reads more than features. */
   readonly extension?: Extension | undefined
+  /** Of a graph: what it answers and writes besides scores. */
+  readonly answers?: GraphAnswers | undefined
 }
 
 /** What the check needs of a model's definition. */

@@ -6,15 +6,16 @@ import { createHash } from 'node:crypto'
 import { RtmlError } from '../app/errors.ts'
 import { didYouMean } from '../app/suggest.ts'
 import type { Column, FeatureSet, Vector } from '../features/types.ts'
+import { answersOf } from '../graph/answers.ts'
 import { readBundle } from '../graph/bundle.ts'
 import { jsonValue } from '../graph/ops/columns.ts'
 import { compileGraph, type Program } from '../graph/program.ts'
 import { type Question, readerOf } from '../graph/questions.ts'
 import type { SourceColumn } from '../graph/sources.ts'
-import { columnTensor, NUMBERS, TEXTS, writtenKept, writtenTensor } from '../graph/wire.ts'
+import { columnTensor, fetchesOf, NUMBERS, TEXTS, writtenKept, writtenTensor } from '../graph/wire.ts'
 import type { Binding, BoundInput, BoundOutput } from './bind.ts'
 import type { ScorerModel } from './plan.ts'
-import type { ScoringRow } from './types.ts'
+import type { GraphAnswer, ScoringRow, Tensor } from './types.ts'
 
 /** A vector with what a graph reads besides features: its columns follow those of the feature set. */
 export interface ExtendedVector extends Vector {
@@ -29,6 +30,13 @@ export interface Extension {
   baseline(vector: Vector): ExtendedVector
   /** Models, or models' outputs, whose scores of the same event are read. */
   readonly scores: readonly string[]
+}
+
+/** What a graph answers and writes besides scores, by row. */
+export interface GraphAnswers {
+  /** The graph writes attributes: they are wanted whoever asks. */
+  readonly areAlwaysWanted: boolean
+  of(results: Readonly<Record<string, Tensor>>, rows: number): GraphAnswer[]
 }
 
 export interface GraphBinding extends Binding {
@@ -112,10 +120,18 @@ export function bindGraph(model: Bindable, featureSet: FeatureSet): GraphBinding
   return {
     inputs,
     outputs,
-    fetches: outputs.map(({ tensor }) => tensor),
+    fetches: fetchesOf(program),
     fixedRows: undefined,
     checksum: checksumOf(inputs),
     notes: [],
+    answers: {
+      areAlwaysWanted: program.written.some(({ kind }) => kind !== 'score'),
+      of: (results, rows) =>
+        answersOf(program, results, rows).map(({ output, attributes, paths }) => ({
+          output,
+          attributes: { ...attributes, ...paths },
+        })),
+    },
     extension: extras.length > 0 ? extensionOf(extras, floats, strings) : undefined,
   }
 }

@@ -6,7 +6,6 @@ export { RULE_VARIABLES, type ScorerModel, scorerModel } from './plan.ts'
 export { createModelPool, PoolBusy, WorkerCrashed, type WorkerPool } from './pool.ts'
 export {
   type Difference,
-  fetchesOf,
   openBundle,
   type Replay,
   replayTests,

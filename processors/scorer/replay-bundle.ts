@@ -4,7 +4,7 @@ import { type Answer, answersOf, type JsonValue, traceAt } from '../graph/answer
 import { type BundleTest, type Expected, readBundle } from '../graph/bundle.ts'
 import { compileGraph, type Program } from '../graph/program.ts'
 import { type Question, type ReadRows, readQuestions } from '../graph/questions.ts'
-import { columnTensor, NUMBERS, PROBLEMS, TEXTS, TRACE, UNFIT, writtenTensor } from '../graph/wire.ts'
+import { fetchesOf, NUMBERS, PROBLEMS, TEXTS, TRACE, UNFIT } from '../graph/wire.ts'
 import type { ModelPool, Tensor } from './types.ts'
 
 export interface Difference {
@@ -91,12 +91,6 @@ export function tensorsFor({ rows: given }: ReadRows): Record<string, Tensor> {
   if (unfit) tensors[UNFIT] = { type: 'uint8', dims: [rows, unfit.length / rows], data: unfit }
   return tensors
 }
-
-/** All that a graph answers and writes. */
-export const fetchesOf = ({ output, written }: Program): string[] => [
-  ...[...output.keys()].map(columnTensor),
-  ...written.map((_, index) => writtenTensor(index)),
-]
 
 type Place = Omit<Difference, 'line'>
 

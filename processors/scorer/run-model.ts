@@ -6,7 +6,7 @@ import { FAILED, KEPT, STATE } from '../graph/wire.ts'
 import type { Binding } from './bind.ts'
 import { packInputs, readOutput } from './pack.ts'
 import { PoolBusy } from './pool.ts'
-import type { ModelPool, Tensor } from './types.ts'
+import type { GraphAnswer, ModelPool, Tensor } from './types.ts'
 
 /** Why a row has no score of the model itself. */
 export const MISSES = ['deadline', 'error', 'busy', 'notFinite', 'input', 'filtered'] as const
@@ -19,6 +19,8 @@ export interface Outcome {
   readonly misses: (Miss | undefined)[]
   readonly runs: number
   readonly errors: readonly Error[]
+  /** Of a graph, by row, when they were asked for. */
+  readonly answers?: (GraphAnswer | undefined)[]
 }
 
 export interface RunTarget {
@@ -27,6 +29,13 @@ export interface RunTarget {
   readonly key: string
   readonly binding: Binding
   readonly maxBatchRows: number
+  /** A graph's answers are wanted beside its scores. */
+  readonly wantsAnswers?: boolean
+}
+
+interface RunningOutcome extends Outcome {
+  runs: number
+  readonly errors: Error[]
 }
 
 /** Chunks at the pool at once: keeps two workers busy without flooding the queue that other callers share. */
@@ -45,7 +54,8 @@ export async function runModel(
   const outputs = binding.outputs.length
   const values = new Float64Array(vectors.length * outputs)
   const misses = new Array<Miss | undefined>(vectors.length).fill('deadline')
-  const outcome = { values, misses, runs: 0, errors: [] as Error[] }
+  const answers = binding.answers && (target.wantsAnswers || binding.answers.areAlwaysWanted)
+  const outcome: RunningOutcome = { values, misses, runs: 0, errors: [], ...(answers ? { answers: [] } : {}) }
   const chunkRows = binding.fixedRows ?? chunkSize(target)
   await withBudget(target.clock, budgetMs, async (signal) => {
     let next = 0
@@ -75,7 +85,7 @@ async function runChunk(
   vectors: readonly Vector[],
   from: number,
   to: number,
-  outcome: { values: Float64Array; misses: (Miss | undefined)[]; runs: number; errors: Error[] },
+  outcome: RunningOutcome,
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const rows = binding.fixedRows ?? to - from
@@ -98,6 +108,9 @@ async function runChunk(
         })
     }
     readState(results[STATE], from, to, outcome.misses)
+    const { answers } = outcome
+    if (answers)
+      for (const [row, it] of binding.answers?.of(results, to - from).entries() ?? []) answers[from + row] = it
     for (let row = 0; row < to - from; row++) if (unfit[row]) outcome.misses[from + row] = 'input'
   } catch (error) {
     if (signal?.aborted && error === signal.reason) return

@@ -292,6 +292,7 @@ class PoolScorer implements ModelScorer {
     const assigned = assign(plan, rows)
     const scores: Score[][] = rows.map(() => [])
     const outcomes: Outcome[] = []
+    const wantsAnswers = rows.some((it) => it.answers)
     for (let wave = 0; outcomes.length < plan.models.length && wave <= plan.models.length; wave++) {
       // Nearly always one wave. A graph that reads another model's score of the event runs after that model.
       const members = plan.models.flatMap((it, index) => (it.wave === wave ? [index] : []))
@@ -299,7 +300,7 @@ class PoolScorer implements ModelScorer {
         members.map((index) => {
           const prepared = plan.models[index] as Prepared
           const vectors = vectorsOf(prepared, rows, assigned[index] as number[], scores)
-          return this.#run(prepared, vectors, prepared.model.deadlineMs)
+          return this.#run(prepared, vectors, prepared.model.deadlineMs, wantsAnswers)
         }),
       )
       for (const [at, index] of members.entries()) {
@@ -315,7 +316,7 @@ class PoolScorer implements ModelScorer {
     return scores
   }
 
-  async #run(prepared: Prepared, vectors: readonly Vector[], budgetMs: number): Promise<Outcome> {
+  async #run(prepared: Prepared, vectors: readonly Vector[], budgetMs: number, wantsAnswers = false): Promise<Outcome> {
     if (vectors.length === 0) return NOTHING
     const { pool, clock, deadlines } = this.#options
     const target = {
@@ -324,6 +325,7 @@ class PoolScorer implements ModelScorer {
       key: prepared.key,
       binding: prepared.binding,
       maxBatchRows: prepared.model.maxBatchRows,
+      wantsAnswers,
     }
     const outcome = await runModel(target, vectors, deadlines === 'off' ? undefined : budgetMs)
     this.#counts.runs += outcome.runs
@@ -367,7 +369,9 @@ class PoolScorer implements ModelScorer {
           // What a graph gives beside its score may be missing for a row.
           if (!Number.isFinite(value)) continue
           if (!row.hypothetical) previous[o]?.set(row.event.key, value)
-          scores[at]?.push({ model: name, version, service, role, output, value, fallback: 'none', ...inColumn })
+          const score = { model: name, version, service, role, output, value, fallback: 'none', ...inColumn } as const
+          const answer = o === 0 ? outcome.answers?.[i] : undefined
+          scores[at]?.push(answer ? { ...score, answer } : score)
           continue
         }
         this.#fallbacks[miss]++

@@ -76,6 +76,16 @@ export interface Score {
   readonly explanation?: readonly Attribution[]
   /** Of a shadow whose model also serves in another version: `model@version`, where samples keep it. Else the model's name. */
   readonly column?: string
+  /** Of a graph's first score, when it writes attributes or the row asks for it. */
+  readonly answer?: GraphAnswer
+}
+
+/** What a graph says of a row besides its scores. */
+export interface GraphAnswer {
+  /** Columns of the answer; null: the row was filtered or has failed. */
+  readonly output: Readonly<Record<string, number | string | boolean | null>> | null
+  /** What it writes of the profile, by path. */
+  readonly attributes: Readonly<Record<string, number | string | boolean>>
 }
 
 /** How much a feature moved the score from the baseline vector's: leave-one-out. */
@@ -93,6 +103,8 @@ export interface ScoringRow {
   readonly profile?:
     | { readonly segments?: Readonly<Record<string, unknown>>; readonly attributes?: unknown }
     | undefined
+  /** Ask graphs for the columns of their answers. */
+  readonly answers?: boolean
   /** Columns of a request, for graphs that read more than features. */
   readonly record?: Readonly<Record<string, unknown>> | undefined
   /** Only models of this service. Absent: all. */

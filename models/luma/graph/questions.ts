@@ -21,7 +21,10 @@ const plan = await planApplication(openApplicationFile(join(folder, 'rtml.yaml')
 const mapper = plan.mappers.get('web')!
 const kernel = plan.featureSet.entities.get('profile')!
 const states = new Map<string, KeyState>()
-const lines = gunzipSync(readFileSync(join(folder, 'luma_events.jsonl.gz'))).toString('utf8').split('\n').slice(0, EVENTS)
+const lines = gunzipSync(readFileSync(join(folder, 'luma_events.jsonl.gz')))
+  .toString('utf8')
+  .split('\n')
+  .slice(0, EVENTS)
 for (const [index, line] of lines.entries()) {
   const record = { key: null, value: Buffer.from(line), headers: {}, place: `luma:${index + 1}` }
   for (const event of mapper.map({ ...record, timestamp: epochMs(Number.MAX_SAFE_INTEGER) }).events) {

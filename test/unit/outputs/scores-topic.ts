@@ -13,6 +13,7 @@ export function entry(service: string, score: number, extra: Partial<ScoreEntry>
     score,
     fallback: 'none',
     explanation: null,
+    attributes: {},
     ...extra,
   }
 }

@@ -23,6 +23,7 @@ const entry: fc.Arbitrary<ScoreEntry> = fc.record({
   score: fc.double(),
   fallback: fc.constantFrom('none', 'previous', 'prior', 'rule'),
   explanation: fc.option(fc.array(fc.record({ feature: fc.string(), contribution: fc.double() }))),
+  attributes: fc.dictionary(fc.string(), fc.oneof(fc.double(), fc.string(), fc.boolean()), { noNullPrototype: true }),
 })
 /** The years 0–9999 of RFC 3339. avsc's longs are wrong beyond ±2^52, the year 144,000. */
 const time = fc.integer({ min: -62_167_219_200_000, max: 253_402_300_799_999 }).map(epochMs)
@@ -53,6 +54,7 @@ const ONE: ProfileScores = {
       score: 0.25,
       fallback: 'none',
       explanation: [{ feature: 'views_1h', contribution: -0.125 }],
+      attributes: { 'plan.tier': 'gold', visits: 3, isNew: false },
     },
   ],
 }
@@ -115,6 +117,7 @@ describe('the codec', () => {
           score: 2,
           fallback: 'prior',
           explanation: null,
+          attributes: {},
         },
       ],
     })
@@ -152,10 +155,10 @@ describe('a reader of other versions of the schema', () => {
 
   it('fills fields that an older writer did not have', async () => {
     const older = changed((_, score) => {
-      score.fields = score.fields.filter(({ name }) => name !== 'explanation')
+      score.fields = score.fields.filter(({ name }) => name !== 'explanation' && name !== 'attributes')
     })
     const { reader, value } = read(older, ONE)
-    expect((await reader(value)).scores[0]).toEqual({ ...ONE.scores[0], explanation: null })
+    expect((await reader(value)).scores[0]).toEqual({ ...ONE.scores[0], explanation: null, attributes: {} })
   })
 
   it('takes an unknown role for a shadow: it must not serve', async () => {
