@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import { expect, it } from 'vitest'
 import { parse, stringify } from 'yaml'
+import { systemClock } from '../../processors/app/system-clock.ts'
 import { securityFrom } from '../../processors/edge/auth/security.ts'
 import { Edge } from '../../processors/edge/edge.ts'
 import { createServer } from '../../processors/edge/server.ts'
@@ -112,7 +113,9 @@ const serve = (edge: Edge, { metrics }: Started) =>
       metrics: notAsked,
       metricsType: metrics.contentType,
       overview: notAsked,
-      pageFile: join(import.meta.dirname, '../../console/overview.html'),
+      figures: notAsked as never,
+      consoleDir: notAsked,
+      clock: systemClock,
       edge: () => edge,
     },
     { security: securityFrom({}, '127.0.0.1'), origins: [], record: metrics },

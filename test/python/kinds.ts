@@ -6,8 +6,9 @@ import { basename, join } from 'node:path'
 import { readBundle } from '../../processors/graph/bundle.ts'
 import { compileGraph } from '../../processors/graph/program.ts'
 import { type Question, readQuestions } from '../../processors/graph/questions.ts'
+import { fetchesOf } from '../../processors/graph/wire.ts'
 import { createModelPool } from '../../processors/scorer/index.ts'
-import { fetchesOf, openBundle, replayTests, tensorsFor } from '../../processors/scorer/replay-bundle.ts'
+import { openBundle, replayTests, tensorsFor } from '../../processors/scorer/replay-bundle.ts'
 
 /** Rows of a run: as on the stream. */
 const ROWS = 256
