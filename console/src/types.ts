@@ -1,6 +1,7 @@
 /** Answers of the API: the very types that the server is held to. */
 import type { z } from 'zod'
-import type { deadLettersAnswer, profileAnswer, servicesAnswer, whyAnswer } from '../../processors/edge/schemas.ts'
+import type { deadLettersAnswer, profileAnswer, whyAnswer } from '../../processors/edge/schemas.ts'
+import type { servicesAnswer } from '../../processors/edge/schemas-models.ts'
 import type {
   auditAnswer,
   deadLetterAnswer,
