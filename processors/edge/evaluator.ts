@@ -17,6 +17,8 @@ export interface Question {
   readonly at?: EpochMs | undefined
   /** Changes the vector: features given by the caller. The scores are then a "what if". */
   readonly override?: ((vector: Vector) => void) | undefined
+  /** Columns of the request as they came, for graphs that read more than features. */
+  readonly record?: Readonly<Record<string, unknown>> | undefined
   /** Only this service's models. */
   readonly service?: string | undefined
   readonly explain?: boolean
@@ -109,6 +111,7 @@ export class Evaluator {
       vector,
       at: 'edge',
       hypothetical: question.override !== undefined || question.key === undefined,
+      ...(question.record ? { record: question.record } : {}),
       ...(question.explain ? { explain: true } : {}),
       ...(question.service === undefined ? {} : { service: question.service }),
     }

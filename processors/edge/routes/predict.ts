@@ -114,7 +114,8 @@ function frameRows(frame: Record<string, Record<string, number | string | boolea
 async function predict(edge: Edge, service: string, row: Row, query: Query, index: number): Promise<Prediction> {
   const event = row.xdm && eventOf(edge, row, index)
   const key = event?.key ?? (row.identity && keyOf(edge, row.identity, index))
-  const given = row.features && compileOverrides(row.features, edge.app, edge.plan.featureSet)
+  const given =
+    row.features && compileOverrides(overridesOf(edge, service, row.features), edge.app, edge.plan.featureSet)
   if (given && !given.ok) refuse(index, given.errors)
   const isExplained = query.explain === 'true'
   const evaluation = await edge.evaluator.evaluate({
@@ -122,12 +123,20 @@ async function predict(edge: Edge, service: string, row: Row, query: Query, inde
     events: event ? [event] : [],
     at: row.at === undefined ? undefined : timeOf(row.at, index),
     override: given?.apply,
+    record: row.features,
     service,
     explain: isExplained,
     ages: query.features === 'true',
     budgetMs: edge.app.edge.deadline,
   })
   return predictionOf(edge, row, key, evaluation, query)
+}
+
+/** A graph of the edge alone may read columns that no profile has: they reach it beside the features. */
+function overridesOf(edge: Edge, service: string, given: FeatureValues): FeatureValues {
+  const isOpen = edge.serving().some((it) => it.service === service && it.definition.deploy === 'edge')
+  if (!isOpen) return given
+  return Object.fromEntries(Object.entries(given).filter(([name]) => edge.plan.featureSet.resolve(name)))
 }
 
 function eventOf(edge: Edge, { xdm, identity }: Row, index: number): XdmEvent {

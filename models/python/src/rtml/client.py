@@ -18,6 +18,7 @@ from .frame import records
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 MAX_BATCH = 500
+ATTEMPTS = 4
 
 
 class Client:
@@ -92,11 +93,22 @@ class Client:
         import pandas as pd
 
         rows = records(data)
-        outputs: list[dict[str, Any]] = []
-        for start in range(0, len(rows), MAX_BATCH):
-            part = rows[start : start + MAX_BATCH]
-            answer = self.predict(service, frame_of(part))
-            outputs += [_output_of(one) for one in answer["predictions"]]
+        outputs: list[dict[str, Any]] = [{"score": None} for _ in rows]
+        waiting = list(range(len(rows)))
+        # A row without a score was filtered, or the engine was too busy for its deadline: asking again changes nothing there.
+        for attempt in range(ATTEMPTS):
+            time.sleep(attempt * 0.2)
+            late = []
+            for start in range(0, len(waiting), MAX_BATCH):
+                part = waiting[start : start + MAX_BATCH]
+                answer = self.predict(service, frame_of([rows[i] for i in part]))
+                for i, one in zip(part, answer["predictions"], strict=True):
+                    outputs[i] = _output_of(one)
+                    if one.get("score") is None:
+                        late.append(i)
+            waiting = late
+            if not waiting:
+                break
         return pd.DataFrame(outputs)
 
     def wait_until_served(self, service: str, version: str | None = None, *, timeout_s: float = 30) -> None:
@@ -137,13 +149,9 @@ class Client:
             if error.status == 404:
                 return {}
             raise
-        features = answer.get("features") or {}
-        if isinstance(features, list):
-            features = {one["name"]: one for one in features}
-        return {
-            **answer,
-            "features": {name: one.get("value") if isinstance(one, Mapping) else one for name, one in features.items()},
-        }
+        features = {one["column"]: one["value"] for one in answer.get("features") or []}
+        last = (answer.get("lastScores") or {}).get("scores") or []
+        return {**answer, "features": features, "scores": {one["model"]: one["score"] for one in last}}
 
     def collect(self, source: str, events: Sequence[Any]) -> Any:
         """Appends raw records to a source's topic; returns when the log has them. At most 1,000 a call are taken: it calls again."""

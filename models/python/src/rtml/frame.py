@@ -179,10 +179,10 @@ def records(data: Any) -> list[dict[str, Any]]:
         return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)] if names else []
     if isinstance(data, Mapping):
         if not all(isinstance(column, Mapping) for column in data.values()):
-            return [dict(data)]
+            return [{str(name): _plain(value) for name, value in data.items()}]
         keys = sorted({key for column in data.values() for key in column}, key=_row_order)
-        return [{str(name): column.get(key) for name, column in data.items()} for key in keys]
-    return [dict(row) for row in data]
+        return [{str(name): _plain(column.get(key)) for name, column in data.items()} for key in keys]
+    return [{str(name): _plain(value) for name, value in row.items()} for row in data]
 
 
 def _row_order(key: Any) -> tuple[int, float, str]:

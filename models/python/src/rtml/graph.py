@@ -368,21 +368,23 @@ class Graph:
         """@raises GraphError DSL when the text is no DSL of this package"""
         try:
             body = (json.loads(dsl) if isinstance(dsl, str) else dsl)["edge"]["applicationDsl"]
-            nodes = {entry["id"]: make_node(entry) for entry in body["nodes"]}
+            nodes = [make_node(entry) for entry in body["nodes"]]
             edges = [(nodes[edge["from"]], nodes[edge["to"]], edge.get("port", "in")) for edge in body["edges"]]
         except NodeError:
             raise
-        except (KeyError, TypeError, ValueError) as error:
+        except (IndexError, KeyError, TypeError, ValueError) as error:
             raise GraphError(
                 "DSL", name, f"this is no DSL: {error!r} is missing or wrong. Make it with GraphBuilder.generate_dsl."
             ) from None
-        return cls(name, list(nodes.values()), edges)
+        return cls(name, nodes, edges)
 
 
 def dsl_of(nodes: Sequence[Node], edges: Sequence[Edge]) -> str:
+    """Edges name nodes by their place in the list: published notebooks give a node another id without touching edges."""
+    place = {id(node): i for i, node in enumerate(nodes)}
     lines = []
     for edge in edges:
-        line = {"from": edge[0].id, "to": edge[1].id}
+        line: dict[str, Any] = {"from": place[id(edge[0])], "to": place[id(edge[1])]}
         if len(edge) == 3 and edge[2] != "in":
             line["port"] = edge[2]
         lines.append(line)

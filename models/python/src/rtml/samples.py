@@ -48,6 +48,11 @@ def _event(customer: int, at: datetime, kind: str, device: str, draw: np.random.
     }
 
 
+def recent_start(days: float = 6) -> datetime:
+    """A start for events that a running engine takes as of now: profiles that were silent for longer than events live are forgotten."""
+    return datetime.now(timezone.utc) - timedelta(days=days)
+
+
 def write_lines(path: str | Path, events: list[dict[str, Any]]) -> Path:
     file = Path(path)
     file.write_text("".join(json.dumps(event) + "\n" for event in events))

@@ -23,7 +23,7 @@ class EdgeUtils:
 
     def publish_to_edge(self, dsl: str) -> tuple[str, str]:
         """(edge_location, service_id). The service answers when this returns: it has passed its bundle's own tests."""
-        service_id = str(uuid.uuid4())
+        service_id = _service_id()
         return self._deploy(dsl, service_id), service_id
 
     def update_deployment(self, dsl: str, service_id: str) -> tuple[str, str, str]:
@@ -46,21 +46,36 @@ class EdgeUtils:
         return scored
 
     def list_deployed_services(self) -> list[dict[str, Any]]:
-        """`[{created, deprecated, id, type, updated}]`, times in ISO 8601."""
-        return [
-            {
-                "created": service.get("created") or service.get("updated"),
-                "deprecated": bool(service.get("deprecated", False)),
-                "id": service["id"],
-                "type": "edge",
-                "updated": service.get("updated"),
-            }
-            for service in self.client.services()
-        ]
+        """`[{created, deprecated, id, type, updated}]`, times in ISO 8601; without those that were deleted."""
+        client = self.client
+        found = []
+        for service in client.services():
+            if service.get("deprecated"):
+                continue
+            detail = client.service(service["id"])
+            times = [one["at"] for one in (*detail.get("history", []), *detail.get("versions", []))]
+            found.append(
+                {
+                    "created": min(times, default=None),
+                    "deprecated": False,
+                    "id": service["id"],
+                    "type": "edge",
+                    "updated": max(times, default=None),
+                }
+            )
+        return found
 
     def delete_from_edge(self, service_id: str) -> bool:
         """Whether there was such a service."""
         return self.client.delete(service_id)
+
+
+def _service_id() -> str:
+    """A random UUID that begins with a letter, as names of services do."""
+    while True:
+        made = str(uuid.uuid4())
+        if made[0].isalpha():
+            return made
 
 
 def _tests(graph: Graph) -> list[dict[str, Any]]:
