@@ -42,6 +42,8 @@ export type Taken = 'taken' | 'late' | 'duplicate' | 'overflow'
 export const PROFILE_BOUND = 256
 
 const KIND = 'outcomes'
+/** Stands among the labels of a profile that was erased; no label of an application file begins with this character. */
+const ERASED = '\u0000erased'
 const NOTHING: OfLabel = { outcomes: [], samples: [] }
 
 export class ProfileOutcomes {
@@ -49,6 +51,16 @@ export class ProfileOutcomes {
 
   outcomes(label: string): readonly StoredOutcome[] {
     return (this.#labels.get(label) ?? NOTHING).outcomes
+  }
+
+  /** The person was erased: nothing is known any more, and samples that still wait are settled no more. */
+  erase(): void {
+    this.#labels.clear()
+    this.#of(ERASED)
+  }
+
+  get isErased(): boolean {
+    return this.#labels.has(ERASED)
   }
 
   /**

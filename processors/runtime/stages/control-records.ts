@@ -77,6 +77,10 @@ function controlsOf(records: readonly LogRecord[], { events }: Sourced): Control
   return controls
 }
 
+/** Data of a control record of a kind; undefined for any other record. */
+export const controlData = (record: LogRecord, kind: ControlKind): unknown =>
+  controlKind(record) === kind ? dataOf(record) : undefined
+
 function dataOf({ headers }: LogRecord): unknown {
   const bytes = headers[DATA_HEADER]
   if (bytes === undefined || bytes.length > DATA_BYTES) return undefined

@@ -12,6 +12,7 @@ export interface Erasure {
   /** Of the state that is gone; undefined: there was none. */
   readonly pseudonym: Uint8Array | undefined
   /** Of the order. */
+  readonly partition: number
   readonly place: string
 }
 

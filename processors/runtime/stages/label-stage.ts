@@ -106,6 +106,10 @@ export function labelStage(options: LabelStageOptions): Stage<LabelInput, Stream
               continue
             }
             const profile = outcomes.get(table.pseudonym(row) ?? '')
+            if (profile?.isErased) {
+              counts.sample(label, 'erased')
+              continue
+            }
             const sample = { id: table.eventId(row), ts, due, match: matchHash(column.match(row)) }
             const found = settle(sample, profile?.outcomes(label) ?? [], rules!)
             if (!found) {

@@ -12,7 +12,14 @@ import type { Metrics } from '../telemetry.ts'
 import { type ExampleOptions, exampleRecord, type Labelled } from './example-writer.ts'
 import { LabelCounts } from './label-counts.ts'
 import { CLOCKS_KEY, labelTiming } from './label-timing.ts'
-import { idHash, matchHash, type SampleRecord, sampleRecords } from './sample-records.ts'
+import {
+  type ErasedSamples,
+  erasedSamples,
+  idHash,
+  matchHash,
+  type SampleRecord,
+  sampleRecords,
+} from './sample-records.ts'
 
 /** Records of samples of one batch: each has up to 1,024 rows. */
 const BATCH_RECORDS = 16
@@ -34,6 +41,12 @@ interface Given {
   readonly from: SampleTable | (TopicPartition & { readonly offset: Offset })
 }
 
+export interface OutcomeInput {
+  readonly samples: readonly SampleRecord[]
+  /** Profiles that were erased, each where its order stands. */
+  readonly erased: readonly ErasedSamples[]
+}
+
 export interface OutcomeWork {
   readonly given: readonly Given[]
   readonly counts: LabelCounts
@@ -45,7 +58,7 @@ export const outcomeGroup = (app: Application): string => groupOf(app, 'outcomes
  * samples → what each profile did that may be a label, for the label stage behind it; and what is known at once: samples
  * that carry their own label, and both copies of `fake-negative`.
  */
-export function outcomeStage(options: OutcomeStageOptions): Stage<readonly SampleRecord[], State, OutcomeWork> {
+export function outcomeStage(options: OutcomeStageOptions): Stage<OutcomeInput, State, OutcomeWork> {
   const { app, topics, labels, metrics } = options
   const { keepMs, idleMs, expireMs } = labelTiming(labels)
 
@@ -55,15 +68,25 @@ export function outcomeStage(options: OutcomeStageOptions): Stage<readonly Sampl
     topic: topics.samples,
     stateExpireMs: expireMs,
     maxBatchRecords: BATCH_RECORDS,
-    prepare: async (records) => sampleRecords(records),
-    keys: (input) => keysOf(input, labels),
+    prepare: async (records) => ({ samples: sampleRecords(records), erased: erasedSamples(records) }),
+    keys: ({ samples, erased }) => {
+      const keys = keysOf(samples, labels)
+      for (const { pseudonym } of erased) keys.add(pseudonym)
+      return keys
+    },
     decode: (key, packed) =>
       key === CLOCKS_KEY ? StreamClocks.decode(packed, idleMs) : ProfileOutcomes.decode(packed),
-    compute(input, states, mode: ComputeMode): Computed<OutcomeWork> {
+    compute({ samples, erased }, states, mode: ComputeMode): Computed<OutcomeWork> {
       const clocks = (states.get(CLOCKS_KEY) as StreamClocks | undefined) ?? new StreamClocks(idleMs)
       states.set(CLOCKS_KEY, clocks)
       const step = new Step(clocks, states, mode)
-      for (const { record, table } of input) {
+      let forgotten = 0
+      const forget = (upTo: number) => {
+        for (; forgotten < erased.length && erased[forgotten]!.offset < upTo; forgotten++)
+          step.profile(erased[forgotten]!.pseudonym).erase()
+      }
+      for (const { record, table } of samples) {
+        forget(record.offset)
         const columns = labels.map(({ name }) => table.label(name))
         for (let row = 0; row < table.rows; row++) {
           const processedAt = table.processedAt(row)
@@ -91,6 +114,7 @@ export function outcomeStage(options: OutcomeStageOptions): Stage<readonly Sampl
           }
         }
       }
+      forget(Number.POSITIVE_INFINITY)
       return { changed: step.changed(), work: { given: step.given, counts: step.counts } }
     },
     outputs: (work) => outputsOf(options, work, metrics),

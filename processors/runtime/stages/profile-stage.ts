@@ -30,6 +30,7 @@ import { type EventSource, SOURCE_HEADER, type Sourced, type SourcedEvent } from
 import { noOutcomes, reportOutcomes } from './outcomes.ts'
 import type { KnownScores, ProfileRules, RuleWork } from './profile-rules.ts'
 import { type ProfileState, packProfile, pseudonymFrom, unpackProfile } from './profile-state.ts'
+import { eraseSamplesRecord } from './sample-records.ts'
 import { stateExpiry } from './state-expiry.ts'
 
 /** Stands where the next event comes. */
@@ -268,6 +269,11 @@ async function outputsOf(
     })
   }
   if (samples) outputs.push(...samplesOf(samples(scoreOutputs), options, work.rows, scores, processedAt))
+  for (const { erasure } of work.erasures) {
+    // After the samples of the batch: all that the profile gave come before.
+    if (!samples || options.labels.length === 0 || !erasure.pseudonym) continue
+    outputs.push(eraseSamplesRecord(topics.samples, erasure.partition, erasure.pseudonym))
+  }
   countScores(metrics, scores)
   for (const { record, rejection } of work.refused) {
     metrics.count('rtml_rejected_total', ['profile', rejection.code])
@@ -308,7 +314,13 @@ function erase(control: Control, states: Map<string, ProfileState>): Erasure | u
   if (order === undefined || key === undefined) return undefined
   const pseudonym = states.get(key)?.pseudonym
   states.delete(key)
-  return { key, order, pseudonym, place: `${record.topic}[${record.partition}]@${record.offset}` }
+  return {
+    key,
+    order,
+    pseudonym,
+    partition: record.partition,
+    place: `${record.topic}[${record.partition}]@${record.offset}`,
+  }
 }
 
 type ScoreOutputs = SampleLayout['scores']
