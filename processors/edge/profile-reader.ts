@@ -14,6 +14,8 @@ import type { Overlay } from './overlay.ts'
 export interface ProfileRead {
   /** The caller's own: it may apply events to it. */
   readonly state: KeyState
+  /** The person said no to being observed. */
+  readonly isOptedOut: boolean
   /** What the stored state keeps of segments. */
   readonly rules: RuleState | undefined
   /** `new`: the store has none, or an expired one. `unavailable`: it could not be read. */
@@ -77,7 +79,15 @@ export class ProfileReader {
     const state = stored ?? this.kernel.empty()
     const storedTime = stored && Number.isFinite(stored.time) ? epochMs(stored.time) : undefined
     const pending = this.#overlay.apply(key, state, this.kernel, now)
-    return { state, rules: profile?.rules, status: isLive ? 'found' : 'new', bytes, storedTime, pending }
+    return {
+      state,
+      isOptedOut: profile?.consent?.val === 'n',
+      rules: profile?.rules,
+      status: isLive ? 'found' : 'new',
+      bytes,
+      storedTime,
+      pending,
+    }
   }
 }
 

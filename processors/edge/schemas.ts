@@ -1,5 +1,6 @@
 /** Requests and answers of the HTTP API: validation, types and the OpenAPI document come from here. */
 import { z } from 'zod'
+import { consentPreferences } from './consent.ts'
 
 const namespace = z.string().regex(/^[A-Za-z][A-Za-z0-9_]{0,63}$/)
 const identity = z
@@ -139,6 +140,11 @@ export const interactManyBody = z.looseObject({
   ...edgeRest,
 })
 export const collectManyBody = z.looseObject({ events: z.array(edgeEvent).min(1).max(MAX_EDGE_EVENTS), ...edgeRest })
+export const consentBody = z.looseObject({
+  consent: consentPreferences,
+  identityMap: z.record(z.string(), z.unknown()).optional(),
+  ...edgeRest,
+})
 export type EdgeBody = z.output<typeof interactManyBody>
 
 const requestId = z.string().regex(/^[A-Za-z0-9._:-]{1,128}$/)

@@ -39,6 +39,7 @@ import { predictRoutes } from './routes/predict.ts'
 import { profileRoutes } from './routes/profiles.ts'
 import { type RouteContext, starting } from './routes/route.ts'
 import { serviceRoutes } from './routes/services.ts'
+import { setConsentRoutes } from './routes/set-consent.ts'
 import { sourceRoutes } from './routes/sources.ts'
 import { topologyRoutes } from './routes/topology.ts'
 
@@ -125,6 +126,7 @@ export async function createServer(sources: ServerSources, options: ServerOption
   const context: RouteContext = { server, edge: () => sources.edge?.() ?? starting() }
   predictRoutes(context)
   experienceEdgeRoutes(context)
+  setConsentRoutes(context)
   collectRoutes(context)
   serviceRoutes(context)
   modelRoutes(context)

@@ -174,4 +174,46 @@ describe('the Web SDK in a browser', { timeout: 60_000 }, () => {
     })
     expect(views).toBe(2)
   })
+
+  it('takes consent away, and observes nobody who said no', async () => {
+    const { ecid } = await visit('web.webpagedetails.pageViews', 'home')
+    const profile = async () => (await shop.server.inject(`/v1/profiles/ECID/${ecid}`)).json()
+    const events = async () => {
+      const { features, pendingEvents } = await profile()
+      return pendingEvents === 0
+        ? features?.find(({ feature }: { feature: string }) => feature === 'events')?.value
+        : undefined
+    }
+    const before = await eventually('all visits are counted', async () => events())
+    const said = (val: 'y' | 'n') =>
+      page.evaluate(async (val) => {
+        const { alloy } = globalThis as unknown as { alloy: (...args: unknown[]) => Promise<unknown> }
+        await alloy('setConsent', { consent: [{ standard: 'Adobe', version: '2.0', value: { collect: { val } } }] })
+        const sent = await alloy('sendEvent', { xdm: { eventType: 'commerce.productViews' } }).then(
+          () => 'sent',
+          (error: Error) => error.message,
+        )
+        const { document } = globalThis as unknown as { document: { cookie: string } }
+        return { sent, cookies: document.cookie }
+      }, val)
+    const no = await said('n')
+    expect(no.cookies).toContain('consent=general=out')
+    expect(no.sent).toContain('declined')
+    // Another device of the same visitor knows nothing of the cookie: the profile does.
+    const xdm = { _id: 'other-device', eventType: 'commerce.productViews', identityMap: { ECID: [{ id: ecid }] } }
+    const send = () =>
+      shop.server.inject({ method: 'POST', url: '/ee/v2/interact?dataStreamId=web', payload: { event: { xdm } } })
+    await eventually('the refusal is known', async () => ((await send()).json().handle.length === 0 ? true : undefined))
+    await shop.server.inject({ method: 'POST', url: '/ee/v2/collect?dataStreamId=web', payload: { events: [{ xdm }] } })
+    await eventually('the stage refused it', async () =>
+      /rtml_events_total\{[^}]*outcome="opted-out"[^}]*\} [1-9]/.test((await shop.server.inject('/metrics')).body)
+        ? true
+        : undefined,
+    )
+    expect(await events()).toBe(before)
+    expect((await shop.server.inject('/v1/dead-letters')).json().letters).toEqual([])
+    const yes = await said('y')
+    expect(yes).toMatchObject({ sent: 'sent', cookies: expect.stringContaining('consent=general=in') })
+    await eventually('events count again', async () => ((await events()) === before + 1 ? true : undefined))
+  })
 })

@@ -31,21 +31,27 @@ import { modelScore, WARNINGS } from './predict.ts'
 import { answers, inputOf, type RouteContext } from './route.ts'
 
 /** 64 KB a request: the published limit. */
-const BODY_BYTES = 65_536
+export const EDGE_BODY_BYTES = 65_536
 /** How long a collect waits for the log. */
 const COLLECT_WAIT_MS = 5_000
 const HINT_TTL_S = 1_800
 
-interface EdgeQuery {
+export const HINT_PARAMS = {
+  type: 'object',
+  properties: { locationHint: { type: 'string', pattern: '^[a-z0-9]{2,16}$' } },
+  required: ['locationHint'],
+}
+
+export interface EdgeQuery {
   readonly dataStreamId?: string
   readonly configId?: string
   readonly requestId?: string
   readonly silent?: 'true' | 'false'
 }
 
-type EdgeRequest = FastifyRequest<{ Querystring: EdgeQuery; Body: EdgeBody & { event?: IncomingEvent } }>
+export type EdgeRequest = FastifyRequest<{ Querystring: EdgeQuery; Body: EdgeBody & { event?: IncomingEvent } }>
 
-interface Handle {
+export interface Handle {
   readonly type: string
   readonly payload: readonly unknown[]
   readonly eventIndex?: number
@@ -53,22 +59,17 @@ interface Handle {
 
 export function experienceEdgeRoutes({ server, edge }: RouteContext): void {
   const hints = ['', '/:locationHint']
-  const hintParams = {
-    type: 'object',
-    properties: { locationHint: { type: 'string', pattern: '^[a-z0-9]{2,16}$' } },
-    required: ['locationHint'],
-  }
   for (const hint of hints) {
     for (const version of ['v1', 'v2'] as const) {
       const shared = {
-        ...(hint === '' ? {} : { params: hintParams }),
+        ...(hint === '' ? {} : { params: HINT_PARAMS }),
         querystring: inputOf(version === 'v2' ? serverQuery : webQuery),
         tags: ['experience edge'],
       }
       server.route({
         method: 'POST',
         url: `/ee${hint}/${version}/interact`,
-        bodyLimit: BODY_BYTES,
+        bodyLimit: EDGE_BODY_BYTES,
         config: { scope: 'interact' },
         schema: {
           ...shared,
@@ -84,7 +85,7 @@ export function experienceEdgeRoutes({ server, edge }: RouteContext): void {
       server.route({
         method: 'POST',
         url: `/ee${hint}/${version}/collect`,
-        bodyLimit: BODY_BYTES,
+        bodyLimit: EDGE_BODY_BYTES,
         config: { scope: 'collect' },
         schema: {
           ...shared,
@@ -103,9 +104,9 @@ export function experienceEdgeRoutes({ server, edge }: RouteContext): void {
   }
 }
 
-const requestIdOf = ({ query, id }: EdgeRequest): string => query.requestId ?? id
+export const requestIdOf = ({ query, id }: EdgeRequest): string => query.requestId ?? id
 
-function datastreamOf(edge: Edge, { query }: EdgeRequest): Datastream {
+export function datastreamOf(edge: Edge, { query }: EdgeRequest): Datastream {
   const id = query.dataStreamId ?? query.configId ?? ''
   const found = edge.datastreams.find(id)
   if (found) return found
@@ -138,6 +139,11 @@ async function interact(edge: Edge, request: EdgeRequest, version: 'v1' | 'v2') 
     // Of one visitor, all events count; the answer is about the last one's profile.
     const own = events.filter(({ key }) => key === last.key)
     evaluation = await edge.evaluator.evaluate({ key: last.key, events: own, budgetMs: leftMs() })
+    // The person said no, on this device or another: what isn't sent yet is taken back, and the stage refuses the rest.
+    if (evaluation.profile?.isOptedOut) {
+      ticket?.cancel()
+      return { requestId, handle: [] as Handle[] }
+    }
     const now = edge.clock.now()
     for (const event of events) edge.overlay.add(event, now)
     decided = decide(edge, request, last, evaluation)
@@ -272,7 +278,7 @@ function identityMapOf(body: EdgeBody, { xdm }: IncomingEvent, device: string | 
  * The visitor's device: the ECID of the request, of its cookie, of its first-party id, or a new one. The server API gets a new
  * one only for a visitor who has no identity at all.
  */
-function deviceOf(edge: Edge, request: EdgeRequest, version: 'v1' | 'v2'): string | undefined {
+export function deviceOf(edge: Edge, request: EdgeRequest, version: 'v1' | 'v2'): string | undefined {
   const { organization } = edge.app.edge
   const events = eventsOf(request)
   const maps = [request.body.xdm?.identityMap, ...events.map(({ xdm }) => xdm.identityMap)] as (

@@ -23,6 +23,7 @@ import type { Layouts } from '../layouts.ts'
 import type { Computed, ComputeMode, Stage } from '../stage.ts'
 import type { Metrics } from '../telemetry.ts'
 import { traced } from '../trace.ts'
+import { consentOf } from './consents.ts'
 import { type Control, controlsIn } from './control-records.ts'
 import type { EntityReader, EntityStates } from './entity-reader.ts'
 import { type Erasure, erasureRecords } from './erasures.ts'
@@ -121,11 +122,14 @@ export function profileStage(options: ProfileStageOptions): Stage<ProfileInput, 
     const controls = controlsIn(input)
     const rules = options.rules?.begin()
     let taken = 0
+    let optedOut = 0
     const takeControls = (upTo: number) => {
       for (; taken < controls.length && controls[taken]!.before <= upTo; taken++) {
         const control = controls[taken]!
         if (rules && options.rules?.control(rules, control, states))
           touched.set(control.key!, states.get(control.key!)!)
+        const consented = consent(control, states, () => kernel.empty(), options.pseudonymKey)
+        if (consented) touched.set(control.key!, consented)
         const erasure = erase(control, states)
         if (erasure === undefined) continue
         if (rules) options.rules?.forget(rules, erasure.key)
@@ -143,11 +147,15 @@ export function profileStage(options: ProfileStageOptions): Stage<ProfileInput, 
         continue
       }
       let state = states.get(event.key)
+      if (state?.consent?.val === 'n') {
+        optedOut++
+        continue
+      }
       const at = Math.max(event.ts, state?.features.time ?? Number.NEGATIVE_INFINITY) as EpochMs
       if (!state || kernel.isExpired(state.features, at)) {
-        // What the profile is in outlives its features: it leaves by evaluation, not by being forgotten.
-        const kept = state?.rules
-        state = { pseudonym: pseudonymOf(options.pseudonymKey, event), features: kernel.empty(), rules: kept }
+        // What the profile is in outlives its features: it leaves by evaluation, not by being forgotten. So does consent.
+        const { rules: kept, consent } = state ?? {}
+        state = { pseudonym: pseudonymOf(options.pseudonymKey, event), features: kernel.empty(), consent, rules: kept }
         states.set(event.key, state)
       }
       const updated = kernel.update(state.features, event)
@@ -178,6 +186,8 @@ export function profileStage(options: ProfileStageOptions): Stage<ProfileInput, 
     }
     takeControls(input.events.length)
     reportOutcomes(options.metrics, name, outcomes)
+    // Not an error of anybody's: counted, and kept nowhere.
+    if (optedOut > 0) options.metrics.count('rtml_events_total', [name, 'opted-out'], optedOut)
     const changed = new Map<string, Buffer | null>()
     for (const [key, state] of touched) changed.set(key, state && packProfile(kernel, state))
     return { changed, work: { rows, history, refused, unmapped: input.refused, erasures, rules } }
@@ -307,6 +317,25 @@ function entityEvents(
   )
 }
 
+/** Takes down what the person said about being observed, if it is newer than what is known. @returns the changed state */
+function consent(
+  control: Control,
+  states: Map<string, ProfileState>,
+  empty: () => KeyState,
+  pseudonymKey: string,
+): ProfileState | undefined {
+  const said = consentOf(control)
+  const { key, record } = control
+  if (said === undefined || key === undefined) return undefined
+  const known = states.get(key)
+  if (known?.consent && known.consent.at > said.at) return undefined
+  const place = `${record.topic}[${record.partition}]@${record.offset}`
+  const state = known ?? { pseudonym: pseudonymOf(pseudonymKey, { key, id: place }), features: empty() }
+  state.consent = said
+  states.set(key, state)
+  return state
+}
+
 /** Drops a profile's state when a control record says so. */
 function erase(control: Control, states: Map<string, ProfileState>): Erasure | undefined {
   const { kind, key, data, record } = control
@@ -402,7 +431,7 @@ const isSameKind = (a: Score, b: Score): boolean =>
   a.model === b.model && a.version === b.version && a.role === b.role && a.fallback === b.fallback
 
 /** A function of the log, like everything in the state: the same after any replay. */
-function pseudonymOf(key: string, event: XdmEvent): Uint8Array {
+function pseudonymOf(key: string, event: Pick<XdmEvent, 'key' | 'id'>): Uint8Array {
   return pseudonymFrom(createHmac('sha256', key).update(event.key).update('\0').update(event.id).digest())
 }
 

@@ -1,22 +1,26 @@
 import { decodeRuleState, encodeRuleState, type RuleState } from '../../decisions/rule-state.ts'
 import type { EntityKernel, KeyState } from '../../features/types.ts'
+import { type Consent, decodeConsent, encodeConsent } from './consents.ts'
 
 /**
  * A profile's state: what stands for the person in samples, the kernel's features, and what segments need.
- * Packed: 8 bytes, the kernel's, then the segments' (none as long as they have nothing to say).
+ * Packed: 8 bytes, the kernel's, the consent's (none as long as nothing was said), then the segments' (the same).
  */
 export interface ProfileState {
   /** 8 bytes. Dropping them cuts the samples loose from the person. */
   pseudonym: Uint8Array
   features: KeyState
+  /** Absent: the person said nothing about being observed. */
+  consent?: Consent | undefined
   /** Absent: nothing is known of any segment. */
   rules?: RuleState | undefined
 }
 
 export const PSEUDONYM_BYTES = 8
 
-export function packProfile(kernel: EntityKernel, { pseudonym, features, rules }: ProfileState): Buffer {
+export function packProfile(kernel: EntityKernel, { pseudonym, features, consent, rules }: ProfileState): Buffer {
   const parts = [pseudonym, kernel.encode(features)]
+  if (consent) parts.push(encodeConsent(consent))
   if (rules) parts.push(encodeRuleState(rules))
   return Buffer.concat(parts)
 }
@@ -33,9 +37,9 @@ export function pseudonymFrom(bytes: Uint8Array): Uint8Array {
 
 export function unpackProfile(kernel: EntityKernel, packed: Buffer): ProfileState {
   const { state, bytes } = kernel.decodeFirst(packed.subarray(PSEUDONYM_BYTES))
-  const rest = packed.subarray(PSEUDONYM_BYTES + bytes)
   const pseudonym = pseudonymFrom(packed)
+  const { consent, rest } = decodeConsent(packed.subarray(PSEUDONYM_BYTES + bytes))
   return rest.length === 0
-    ? { pseudonym, features: state }
-    : { pseudonym, features: state, rules: decodeRuleState(rest) }
+    ? { pseudonym, features: state, consent }
+    : { pseudonym, features: state, consent, rules: decodeRuleState(rest) }
 }
