@@ -78,10 +78,13 @@ export class ProfileReader {
     const isLive = stored !== undefined && !this.kernel.isExpired(stored, epochMs(Math.max(now, stored.time)))
     const state = stored ?? this.kernel.empty()
     const storedTime = stored && Number.isFinite(stored.time) ? epochMs(stored.time) : undefined
+    const isOptedOut = profile?.consent?.val === 'n'
+    // The stage will refuse them: here they don't count either.
+    if (isOptedOut) this.#overlay.forget(key)
     const pending = this.#overlay.apply(key, state, this.kernel, now)
     return {
       state,
-      isOptedOut: profile?.consent?.val === 'n',
+      isOptedOut,
       rules: profile?.rules,
       status: isLive ? 'found' : 'new',
       bytes,
