@@ -37,7 +37,11 @@ interface ProblemBody {
 export const authorization = (): Record<string, string> =>
   credential.value === undefined ? {} : { authorization: `Bearer ${credential.value}` }
 
-/** A request that settles sooner or later. @throws ApiProblem; TypeError when the server can't be reached */
+/**
+ * A request that settles sooner or later.
+ * @param body an object: JSON; a file: its bytes
+ * @throws ApiProblem; TypeError when the server can't be reached
+ */
 export async function request(
   method: 'GET' | 'POST',
   path: string,
@@ -47,12 +51,17 @@ export async function request(
   const answer = await fetch(path, {
     method,
     credentials: 'omit',
-    headers: { ...authorization(), ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+    headers: { ...authorization(), ...contentType(body) },
     signal: AbortSignal.any([AbortSignal.timeout(30_000), ...(signal ? [signal] : [])]),
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    ...(body === undefined ? {} : { body: body instanceof Blob ? body : JSON.stringify(body) }),
   })
   if (answer.ok) return answer
   throw new ApiProblem(answer.status, (await answer.json().catch(() => ({}))) as Partial<ProblemBody>)
+}
+
+function contentType(body: unknown): Record<string, string> {
+  if (body === undefined) return {}
+  return { 'content-type': body instanceof Blob ? 'application/octet-stream' : 'application/json' }
 }
 
 export const get = async <T>(path: string, signal?: AbortSignal): Promise<T> =>

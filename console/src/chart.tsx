@@ -2,8 +2,8 @@
 import { useEffect, useRef } from 'preact/hooks'
 import uPlot from 'uplot'
 import 'uplot/dist/uPlot.min.css'
-import { number } from './format.ts'
-import { theme } from './theme.ts'
+import { count, number } from './format.ts'
+import { isDark } from './theme.ts'
 import type { Distribution } from './types.ts'
 
 export interface Line {
@@ -22,11 +22,23 @@ interface ChartProps {
   readonly format: (value: number | null) => string
   readonly isTime?: boolean
   readonly height?: number
+  /** The scale begins at the least value instead of 0. */
+  readonly isTight?: boolean
 }
 
-const colorOf = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim()
+const timeOfDay = (seconds: number) => new Date(seconds * 1_000).toLocaleTimeString('en-GB')
 
-export function Chart({ label, x, lines, format, isTime = true, height = 160 }: ChartProps) {
+/** A canvas knows no light-dark(): the colour as the browser computes it. */
+function colorOf(name: string): string {
+  const probe = document.createElement('i')
+  probe.style.color = `var(${name})`
+  document.body.append(probe)
+  const { color } = getComputedStyle(probe)
+  probe.remove()
+  return color
+}
+
+export function Chart({ label, x, lines, format, isTime = true, height = 160, isTight = false }: ChartProps) {
   const place = useRef<HTMLDivElement>(null)
   const chart = useRef<uPlot>(null)
   const names = lines.map(({ name }) => name).join('\n')
@@ -46,9 +58,14 @@ export function Chart({ label, x, lines, format, isTime = true, height = 160 }: 
         height,
         legend: { show: false },
         cursor: { drag: { x: false, y: false }, points: { size: 6 } },
-        scales: { x: { time: isTime }, y: { range: (_chart, _min, max) => [0, max > 0 ? max * 1.1 : 1] } },
+        scales: { x: { time: isTime }, y: { range: (_chart, min, max) => rangeOf(min, max, isTight) } },
         axes: [
-          { ...axis, size: 28 },
+          {
+            ...axis,
+            size: 28,
+            space: 80,
+            values: (_chart, ticks) => ticks.map((tick) => (isTime ? timeOfDay(tick) : count(tick))),
+          },
           { ...axis, size: 62, values: (_chart, ticks) => ticks.map((tick) => format(tick)) },
         ],
         series: [
@@ -72,7 +89,7 @@ export function Chart({ label, x, lines, format, isTime = true, height = 160 }: 
       resized.disconnect()
       made.destroy()
     }
-  }, [names, theme.value, height, isTime])
+  }, [names, isDark.value, height, isTime, isTight])
   useEffect(() => chart.current?.setData(dataOf(x, lines)), [x, lines])
   return (
     <figure class="chart">
@@ -92,6 +109,12 @@ export function Chart({ label, x, lines, format, isTime = true, height = 160 }: 
   )
 }
 
+function rangeOf(min: number | null, max: number | null, isTight: boolean): [number, number] {
+  if (min === null || max === null) return [0, 1]
+  const room = (max - min || Math.abs(max) || 1) * 0.1
+  return isTight ? [min - room, max + room] : [Math.min(0, min), max > 0 ? max * 1.1 : 1]
+}
+
 const dataOf = (x: readonly number[], lines: readonly Line[]): uPlot.AlignedData => [
   [...x],
   ...lines.map(({ values }) => [...values]),
@@ -103,11 +126,11 @@ export function Histogram({ bars, label }: { bars: Distribution['histogram']; la
   const width = 100 / bars.length
   return (
     <svg class="histogram" viewBox="0 0 100 32" preserveAspectRatio="none" role="img" aria-label={label}>
-      {bars.map(({ from, to, count }, index) => {
-        const height = count === 0 ? 0 : Math.max(0.6, (30 * count) / highest)
+      {bars.map(({ from, to, count: times }, index) => {
+        const height = times === 0 ? 0 : Math.max(0.6, (30 * times) / highest)
         return (
           <rect key={from} x={index * width + 0.3} y={32 - height} width={Math.max(0.5, width - 0.6)} height={height}>
-            <title>{`${number(from)} to ${number(to)}: ${count}`}</title>
+            <title>{`${number(from)} to ${number(to)}: ${times}`}</title>
           </rect>
         )
       })}

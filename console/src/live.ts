@@ -66,13 +66,20 @@ function take(next: Frame): void {
   frame.value = next
   link.value = 'live'
   const profile = next.stages.find(({ name }) => name === 'profile')
-  const lags = next.stages.map(({ lagEvents }) => lagEvents).filter((lag) => lag !== null)
   const point: Point = {
     at: Date.parse(next.at) / 1_000,
     applied: profile?.rateHz ?? null,
     p50: profile?.latencyMs.p50 ?? null,
     p99: profile?.latencyMs.p99 ?? null,
-    lag: lags.length === 0 ? null : lags.reduce((sum, lag) => sum + lag, 0),
+    lag: lagOf(next),
   }
   history.value = [...history.value.slice(1 - HISTORY), point]
+}
+
+/** Events on their way to a score. Labels wait for their window on purpose, so they don't count. */
+export function lagOf({ stages }: Frame): number | null {
+  const lags = stages
+    .filter(({ name }) => /^(map\.|profile$|entity\.)/.test(name))
+    .flatMap(({ lagEvents }) => (lagEvents === null ? [] : [lagEvents]))
+  return lags.length === 0 ? null : lags.reduce((sum, lag) => sum + lag, 0)
 }

@@ -4,6 +4,7 @@ import { follow } from './live.ts'
 import { AuditPage } from './pages/audit.tsx'
 import { DeadLettersPage } from './pages/dead-letters.tsx'
 import { FeaturesPage } from './pages/features.tsx'
+import { LearnersPage } from './pages/learners.tsx'
 import { ProfilesPage } from './pages/profiles.tsx'
 import { ServicesPage } from './pages/services.tsx'
 import { SourcesPage } from './pages/sources.tsx'
@@ -19,6 +20,7 @@ const PAGES: readonly PageEntry[] = [
   { id: 'sources', name: 'Sources', key: 's', scope: 'topology:read', page: SourcesPage },
   { id: 'features', name: 'Features', key: 'f', scope: 'features:read', page: FeaturesPage },
   { id: 'services', name: 'Services', key: 'v', scope: 'services:read', page: ServicesPage },
+  { id: 'learners', name: 'Learners', key: 'l', scope: 'services:read', page: LearnersPage },
   { id: 'profiles', name: 'Profiles', key: 'p', scope: 'profiles:read', page: ProfilesPage },
   { id: 'dead-letters', name: 'Dead letters', key: 'd', scope: 'dead-letters:read', page: DeadLettersPage },
   { id: 'audit', name: 'Audit', key: 'a', scope: 'audit:read', page: AuditPage },

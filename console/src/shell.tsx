@@ -23,6 +23,7 @@ const isHelpOpen = signal(false)
 export function Shell({ pages, children }: { pages: readonly PageEntry[]; children: ComponentChildren }) {
   useShortcuts(pages)
   const current = path.value[0] ?? pages[0]?.id
+  const colours = theme.value === 'system' ? 'auto' : theme.value
   return (
     <>
       <button type="button" class="skip" onClick={() => document.getElementById('main')?.focus()}>
@@ -44,15 +45,22 @@ export function Shell({ pages, children }: { pages: readonly PageEntry[]; childr
           rtml <span class="soft">{session.value?.app ?? frame.value?.app ?? ''}</span>
         </span>
         <LinkState />
-        <span />
+        <span class="grow" />
         {session.value?.actor && <span class="soft actor">{session.value.actor}</span>}
         {isSignedIn.value && (
           <button type="button" class="quiet" onClick={() => void signOut()}>
             Sign out
           </button>
         )}
-        <button type="button" class="quiet" onClick={nextTheme} title="Change the colours">
-          Colours: {theme.value === 'system' ? 'auto' : theme.value}
+        <button
+          type="button"
+          class="quiet"
+          onClick={nextTheme}
+          aria-label={`Colours: ${colours}`}
+          title="Change the colours"
+        >
+          <span aria-hidden="true">◐ </span>
+          {colours}
         </button>
         <button
           type="button"

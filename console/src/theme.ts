@@ -1,5 +1,5 @@
 /** Dark or light: as the system has it, until somebody chooses. */
-import { effect, signal } from '@preact/signals'
+import { computed, effect, signal } from '@preact/signals'
 
 export type Theme = 'system' | 'light' | 'dark'
 const STORED = 'rtml.theme'
@@ -7,6 +7,15 @@ const THEMES: readonly Theme[] = ['system', 'light', 'dark']
 
 const chosen = localStorage.getItem(STORED) as Theme | null
 export const theme = signal<Theme>(chosen && THEMES.includes(chosen) ? chosen : 'system')
+
+const systemIsDark = matchMedia('(prefers-color-scheme: dark)')
+const systemDark = signal(systemIsDark.matches)
+systemIsDark.addEventListener('change', () => {
+  systemDark.value = systemIsDark.matches
+})
+
+/** What is shown now. */
+export const isDark = computed(() => (theme.value === 'system' ? systemDark.value : theme.value === 'dark'))
 
 effect(() => {
   document.documentElement.dataset.theme = theme.value

@@ -1,7 +1,8 @@
 /** Answers of the API: the very types that the server is held to. */
 import type { z } from 'zod'
 import type { deadLettersAnswer, profileAnswer, whyAnswer } from '../../processors/edge/schemas.ts'
-import type { servicesAnswer } from '../../processors/edge/schemas-models.ts'
+import type { learnerAnswer, learnersAnswer } from '../../processors/edge/schemas-learning.ts'
+import type { pushedAnswer, serviceDetail, servicesAnswer } from '../../processors/edge/schemas-models.ts'
 import type {
   auditAnswer,
   deadLetterAnswer,
@@ -29,3 +30,7 @@ export type Audit = z.output<typeof auditAnswer>
 export type Profile = z.output<typeof profileAnswer>
 export type Why = z.output<typeof whyAnswer>
 export type Services = z.output<typeof servicesAnswer>
+export type Service = z.output<typeof serviceDetail>
+export type Pushed = z.output<typeof pushedAnswer>
+export type Learners = z.output<typeof learnersAnswer>
+export type Learner = z.output<typeof learnerAnswer>

@@ -11,7 +11,7 @@ import { serve } from '../edge/serve.ts'
 import { openEmbedded } from '../engine/embedded/engine.ts'
 import { type OpenedApplication, openApplicationFile } from '../host/application-file.ts'
 import { consoleDir } from '../host/console.ts'
-import { overviewOf, RecentScores } from '../host/overview.ts'
+import { overviewOf } from '../host/overview.ts'
 import { PACKAGE_ROOT } from '../host/package-root.ts'
 import { startWorker, type Worker } from '../host/start.ts'
 import { decodeScores, type ProfileScores } from '../outputs/index.ts'
@@ -85,14 +85,13 @@ function withoutDeadlines(opened: OpenedApplication): OpenedApplication {
 }
 
 async function play(worker: Worker, options: DemoOptions): Promise<void> {
-  const recent = new RecentScores()
-  await using page = options.once ? undefined : await openPage(worker, recent, options.port)
+  await using page = options.once ? undefined : await openPage(worker, options.port)
   if (page) {
     note(`rtml demo: ${page.address}  (Ctrl-C ends it)`)
     openBrowser(page.address)
   }
   const stopped = options.once ? new Promise<never>(() => {}) : stopSignal()
-  const result = await Promise.race([replay(worker, options, recent), stopped, failure(worker)])
+  const result = await Promise.race([replay(worker, options), stopped, failure(worker)])
   if (typeof result === 'string') return
   if (options.json) printJson(result)
   else report(result)
@@ -106,7 +105,7 @@ async function failure(worker: Worker): Promise<never> {
 }
 
 /** Appends the events, reads the scores back as a subscriber would, and compares them with what visitors did next. */
-async function replay(worker: Worker, options: DemoOptions, recent: RecentScores): Promise<DemoResult> {
+async function replay(worker: Worker, options: DemoOptions): Promise<DemoResult> {
   const { plan, engine } = await worker.started
   const lines = gunzipSync(readFileSync(join(FOLDER, 'luma_events.jsonl.gz')))
     .toString('utf8')
@@ -123,14 +122,6 @@ async function replay(worker: Worker, options: DemoOptions, recent: RecentScores
         if (!value) continue
         const record = decodeScores(value)
         scored.set(record.eventId, { record, ms: now - (appendedAt.get(record.eventId) ?? now) })
-        const [score] = record.scores
-        if (!score) continue
-        recent.add({
-          profile: `${record.profile.namespace}:${record.profile.id}`,
-          model: score.model,
-          score: score.score,
-          at: record.processedAt,
-        })
         live(record)
       }
     }
@@ -257,14 +248,10 @@ ${result.eventsPerSecond} events/s; append → score readable: p50 ${result.p50M
 AUC ${result.auc} on the events after the model's training period: "will this visitor buy within 24 hours?"`)
 }
 
-async function openPage(
-  worker: Worker,
-  recent: RecentScores,
-  port: number,
-): Promise<AsyncDisposable & { address: string }> {
+async function openPage(worker: Worker, port: number): Promise<AsyncDisposable & { address: string }> {
   return serve({
     worker,
-    overview: () => overviewOf(worker, recent),
+    overview: () => overviewOf(worker),
     consoleDir,
     origins: worker.opened.app.edge.origins,
     env: {},

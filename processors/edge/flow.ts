@@ -30,6 +30,7 @@ export function flowOf(
 
 function outputsOf({ app, topics }: Pick<Plan, 'app' | 'topics'>, stage: string): string[] {
   if (stage.startsWith('map.')) return [topics.events, topics.deadRaw]
+  if (stage === 'labels' || stage === 'outcomes') return [topics.examples]
   if (stage !== 'profile') return []
   const isFused = fusedSource(app) !== undefined
   return [

@@ -3,7 +3,8 @@
  * nobody looks.
  */
 import type { z } from 'zod'
-import type { Clock } from '../app/units.ts'
+import { type Clock, offset } from '../app/units.ts'
+import { scoresReader } from '../outputs/index.ts'
 import type { MetricName } from '../runtime/telemetry.ts'
 import type { Edge } from './edge.ts'
 import type { Overview } from './overview.ts'
@@ -62,14 +63,15 @@ export class Live {
     const { edge, overview, figures, health, clock } = this.#options
     const running = edge()
     const { reasons } = health()
-    const { app, engine, counts, scores } = overview()
+    const { app, engine, counts } = overview()
+    const scores = running ? await newestScores(running) : []
     const about = {
       at: new Date(clock.now()).toISOString(),
       app,
       engine,
       reasons: [...reasons],
       counts,
-      scores: [...scores],
+      scores,
     }
     if (!running) return { ...about, stages: [], topics: [], edges: [], down: [], http: NO_HTTP }
     const topology = await topologyOf(running)
@@ -129,6 +131,31 @@ export class Live {
     }
     return { sample, waitingBytes }
   }
+}
+
+/** Profiles that a frame names, and the records of each partition that are looked at for them. */
+const MAX_PROFILES = 12
+const SCORES_BACK = 12
+
+/** The newest score of each of the profiles that were scored last, whoever scored them; newest first. */
+async function newestScores({ engine, plan }: Edge): Promise<LiveFrame['scores']> {
+  const read = scoresReader((id) => engine.registry.schema(id))
+  const found = new Map<string, LiveFrame['scores'][number]>()
+  for (const bounds of await engine.log.bounds(plan.topics.scores)) {
+    const from = offset(Math.max(bounds.start, bounds.end - SCORES_BACK))
+    if (from >= bounds.end) continue
+    for await (const { records } of engine.log.read(bounds, from, { until: bounds.end })) {
+      for (const { value } of records) {
+        if (value === null) continue
+        const { profile, scores, processedAt } = await read(value)
+        const served = scores.find(({ role }) => role !== 'shadow') ?? scores[0]
+        if (!served) continue
+        const key = `${profile.namespace}:${profile.id}`
+        found.set(key, { profile: key, model: served.model, score: served.score, at: processedAt })
+      }
+    }
+  }
+  return [...found.values()].sort((a, b) => b.at - a.at).slice(0, MAX_PROFILES)
 }
 
 const NO_HTTP: LiveFrame['http'] = { rateHz: null, latencyMs: { p50: null, p99: null }, waitingBytes: 0 }

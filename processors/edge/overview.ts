@@ -1,6 +1,6 @@
 import type { StageStatus } from '../runtime/service.ts'
 
-/** Figures of the local page. */
+/** Figures of a worker. */
 export interface Overview {
   readonly app: string
   readonly engine: string
@@ -8,12 +8,6 @@ export interface Overview {
   readonly stages: readonly { readonly name: string; readonly state: string; readonly shards: number }[]
   readonly counts: Readonly<Record<string, number>>
   readonly latencyMs: { readonly p50: number | null; readonly p99: number | null }
-  readonly scores: readonly {
-    readonly profile: string
-    readonly model: string
-    readonly score: number
-    readonly at: number
-  }[]
 }
 
 /** Text of a stage's shards: the worst state wins. */

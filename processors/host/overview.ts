@@ -2,34 +2,8 @@ import type { Overview } from '../edge/server.ts'
 import { stageState } from '../edge/server.ts'
 import type { Worker } from './start.ts'
 
-type RecentScore = Overview['scores'][number]
-
-/** The newest score of each of the last profiles, newest first, for the page. */
-export class RecentScores {
-  /** By profile and model, in the order of their scores: oldest first. */
-  readonly #scores = new Map<string, RecentScore>()
-  readonly #max: number
-
-  constructor(max = 12) {
-    this.#max = max
-  }
-
-  add(score: RecentScore): void {
-    const key = `${score.model}\0${score.profile}`
-    this.#scores.delete(key)
-    this.#scores.set(key, score)
-    if (this.#scores.size <= this.#max) return
-    const oldest = this.#scores.keys().next()
-    if (!oldest.done) this.#scores.delete(oldest.value)
-  }
-
-  list(): Overview['scores'] {
-    return [...this.#scores.values()].reverse()
-  }
-}
-
 /** A worker's figures as the page shows them. */
-export function overviewOf(worker: Worker, recent?: RecentScores): Overview {
+export function overviewOf(worker: Worker): Overview {
   const { metrics, opened, running } = worker
   const finite = (seconds: number) => (Number.isNaN(seconds) ? null : seconds * 1_000)
   const { app } = opened
@@ -66,6 +40,5 @@ export function overviewOf(worker: Worker, recent?: RecentScores): Overview {
       p50: finite(metrics.quantile('rtml_event_latency_seconds', ['profile'], 0.5)),
       p99: finite(metrics.quantile('rtml_event_latency_seconds', ['profile'], 0.99)),
     },
-    scores: recent?.list() ?? [],
   }
 }

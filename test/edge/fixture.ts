@@ -98,7 +98,6 @@ export async function fixture(options: FixtureOptions = {}): Promise<Fixture> {
           stages: [],
           counts: {},
           latencyMs: { p50: null, p99: null },
-          scores: [],
         }),
         figures: worker.metrics,
         consoleDir,

@@ -114,7 +114,7 @@ function ReplayChosen({ chosen, done }: { chosen: ReadonlySet<string>; done: () 
     >
       <Field label="Why (for the audit log)" maxLength={500} value={reason} onValue={setReason} />
       <button type="submit" disabled={chosen.size === 0}>
-        Replay {chosen.size} as they were
+        {chosen.size === 0 ? 'Replay the chosen ones' : `Replay ${chosen.size} as they were`}
       </button>
       <Failure error={error} />
       {replayed && <Done replayed={replayed} />}

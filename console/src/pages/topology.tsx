@@ -1,7 +1,7 @@
 import { Chart } from '../chart.tsx'
 import { compact, count, milliseconds, rate } from '../format.ts'
 import { type GraphEdge, layOut } from '../graph.ts'
-import { frame, history, type Point } from '../live.ts'
+import { frame, history, lagOf, type Point } from '../live.ts'
 import { to } from '../route.ts'
 import type { Frame } from '../types.ts'
 import { Badge, Empty, Figure, Meter, Notice, Page, Scroll, Section, Table, Time, type Tone, Waiting } from '../ui.tsx'
@@ -22,10 +22,6 @@ export function TopologyPage() {
 
 function Content({ now, points }: { now: Frame; points: readonly Point[] }) {
   const profile = now.stages.find(({ name }) => name === 'profile')
-  const lag = now.stages.reduce<number | null>(
-    (sum, it) => (it.lagEvents === null ? sum : (sum ?? 0) + it.lagEvents),
-    null,
-  )
   return (
     <>
       {now.reasons.length > 0 && (
@@ -39,7 +35,7 @@ function Content({ now, points }: { now: Frame; points: readonly Point[] }) {
       )}
       <div class="figures">
         <Figure name="Scored" value={rate(profile?.rateHz)} note={`${count(now.counts.scores)} scores so far`} />
-        <Figure name="Lag" value={count(lag)} note="events appended and not yet applied" />
+        <Figure name="Lag" value={count(lagOf(now))} note="events appended and not yet applied" />
         <Figure
           name="Latency"
           value={milliseconds(profile?.latencyMs.p50)}
@@ -149,7 +145,7 @@ function profileLink(profile: string): string {
   return to('profiles', profile.slice(0, at), profile.slice(at + 1))
 }
 
-const SIZE = { width: 164, height: 54, gapX: 52, gapY: 14 }
+const SIZE = { width: 146, height: 54, gapX: 28, gapY: 14 }
 const PAD = 4
 
 interface Node {
@@ -173,8 +169,7 @@ function Flow({ now }: { now: Frame }) {
     <Scroll label="Flow of events, left to right">
       <svg
         class="flow"
-        width={width + 2 * PAD}
-        height={height + 2 * PAD}
+        style={{ maxWidth: `${width + 2 * PAD}px` }}
         viewBox={`${-PAD} ${-PAD} ${width + 2 * PAD} ${height + 2 * PAD}`}
       >
         <title>Flow of events</title>
@@ -242,7 +237,7 @@ function Box({ node, x, y }: { node: Node; x: number; y: number }) {
   )
 }
 
-const short = (name: string): string => (name.length > 21 ? `${name.slice(0, 9)}…${name.slice(-11)}` : name)
+const short = (name: string): string => (name.length > 18 ? `${name.slice(0, 8)}…${name.slice(-9)}` : name)
 
 function Arrow(props: {
   edge: GraphEdge
