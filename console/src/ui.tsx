@@ -23,7 +23,10 @@ export function Time({ at }: { at: string | number | null | undefined }) {
   )
 }
 
-/** Head of a page: its name takes the focus when the page opens. */
+/** The first page leaves the focus to the browser, so that the first Tab reaches the way past the navigation. */
+let isFirstPage = true
+
+/** Head of a page: its name takes the focus when another page opens. */
 export function Page(props: {
   title: string
   about?: ComponentChildren
@@ -33,7 +36,8 @@ export function Page(props: {
   const heading = useRef<HTMLHeadingElement>(null)
   useEffect(() => {
     document.title = `${props.title} · rtml`
-    heading.current?.focus({ preventScroll: true })
+    if (!isFirstPage) heading.current?.focus({ preventScroll: true })
+    isFirstPage = false
     scrollTo(0, 0)
   }, [props.title])
   return (

@@ -5,7 +5,7 @@ import { frame } from '../live.ts'
 import { useLoad } from '../load.ts'
 import { go, path, to } from '../route.ts'
 import type { Profile, Why } from '../types.ts'
-import { Badge, Empty, Facts, Failure, Field, Meter, Notice, Page, Section, Table, Time, Waiting } from '../ui.tsx'
+import { Badge, Empty, Facts, Failure, Field, Meter, Page, Section, Table, Time, Waiting } from '../ui.tsx'
 
 export function ProfilesPage() {
   const [, namespace, id] = path.value
@@ -165,7 +165,7 @@ function Scores({ profile, address }: { profile: Profile; address: string }) {
                 <Badge tone={it.role === 'champion' ? 'accent' : 'plain'}>{it.role}</Badge>
                 {it.fallback !== 'none' && <Badge tone="warn">fallback: {it.fallback}</Badge>}
               </p>
-              {reason && <Attributions of={reason.explanation} />}
+              {reason && <Attributions of={reason.explanation} isKnown={why.value?.trace.sample != null} />}
             </div>
           )
         })}
@@ -187,9 +187,17 @@ function Scores({ profile, address }: { profile: Profile; address: string }) {
 }
 
 /** How much each feature moved the score from the baseline's: bars to the left and right of a line. */
-function Attributions({ of: all }: { of: Why['scores'][number]['explanation'] }) {
+function Attributions({ of: all, isKnown }: { of: Why['scores'][number]['explanation']; isKnown: boolean }) {
   const [isWhole, setWhole] = useState(false)
-  if (all.length === 0) return <Notice tone="plain">The vector of this event is not among the newest samples.</Notice>
+  if (all.length === 0) {
+    return (
+      <p class="soft">
+        {isKnown
+          ? 'No feature moved the score away from its baseline.'
+          : 'What the model saw of this event is not among the newest samples.'}
+      </p>
+    )
+  }
   const sorted = [...all].sort((a, b) => Math.abs(b.contribution) - Math.abs(a.contribution))
   const largest = Math.max(1e-12, ...sorted.map(({ contribution }) => Math.abs(contribution)))
   const shown = isWhole ? sorted : sorted.slice(0, 8)
