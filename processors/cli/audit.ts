@@ -37,7 +37,7 @@ export async function auditedCommand<T>(
   return answer
 }
 
-function actorOf(): string {
+export function actorOf(): string {
   try {
     return `cli:${userInfo().username}`
   } catch {

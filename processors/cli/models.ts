@@ -1,11 +1,12 @@
 import { statSync } from 'node:fs'
 import { Command } from 'commander'
 import { createModelPool, verifyModels } from '../scorer/index.ts'
+import { addRegistryCommands } from './models-registry.ts'
 import { BadUsage, CommandFailed, printJson, printLine } from './output.ts'
 import { examples } from './shared.ts'
 
 export function modelsCommand(): Command {
-  const command = new Command('models').description('ONNX models: verify')
+  const command = new Command('models').description('models: who serves, push, promote, roll back; verify files')
   command
     .command('verify')
     .description('run every model.onnx below a folder that has an io.json beside it, and compare outputs')
@@ -31,5 +32,6 @@ export function modelsCommand(): Command {
       if (results.length === 0) throw new CommandFailed(`no model.onnx with an io.json beside it below ${dir}`)
       if (failed > 0) throw new CommandFailed(`${failed} of ${results.length} models differ`)
     })
+  addRegistryCommands(command)
   return command
 }

@@ -33,6 +33,7 @@ export function createProgram(): Command {
     .description(
       'Real-time machine learning on event streams: map to XDM, keep features, score with ONNX, exactly once.',
     )
+    .enablePositionalOptions()
     .version(version(), '-V, --version')
     .showHelpAfterError('(rtml --help shows all commands)')
     .exitOverride()

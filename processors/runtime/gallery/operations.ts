@@ -87,7 +87,7 @@ export async function pushModel(
   if (!manifest) {
     throw new RtmlError(
       'MODEL_ROUTING',
-      `there is no model or service of this name, so nothing says what it is fed with.${didYouMean(request.name, namesOf(registry))} Give a manifest with its inputs.`,
+      `there is no model or service of this name, so nothing says what it is fed with.${didYouMean(request.name, namesOf(registry))} Give its inputs, in a manifest or alone.`,
       { place: request.name },
     )
   }
@@ -261,7 +261,7 @@ const namesOf = ({ gallery }: ModelRegistry): string[] => [
 ]
 
 /** A service by its name, or by that of one of its models. @throws RtmlError MODEL_ROUTING */
-function serviceNamed(registry: ModelRegistry, name: string): GalleryService {
+export function serviceNamed(registry: ModelRegistry, name: string): GalleryService {
   const { gallery } = registry
   const service = gallery.service(name) ?? gallery.service(gallery.serviceOf(name) ?? '')
   if (service) return service
