@@ -48,15 +48,15 @@ export function addShadow(service: GalleryService, version: ModelVersion): Chang
 export function promote(service: GalleryService, version: ModelVersion, share: number): Change {
   const current = currentOf(service)
   refuseBlocked(current, version)
-  const others = current.roles.filter((it) => !isSame(it, version))
-  if (share >= 1) {
-    const arms = others.filter((it) => it.role !== 'champion' && !(it.role === 'arm' && it.model === version.model))
-    return changed(current, [{ ...version, role: 'champion', share: 0 }, ...arms])
-  }
   if (isSame(championOf(current) ?? { model: '', version: '' }, version)) {
     throw new RtmlError('MODEL_ROUTING', 'it is the champion already; roll back to take profiles from it.', {
       place: versionName(version),
     })
+  }
+  const others = current.roles.filter((it) => !isSame(it, version))
+  if (share >= 1) {
+    const arms = others.filter((it) => it.role !== 'champion' && !(it.role === 'arm' && it.model === version.model))
+    return changed(current, [{ ...version, role: 'champion', share: 0 }, ...arms])
   }
   const mine = current.roles.find((it) => isSame(it, version))
   const arm: Role = { ...version, role: 'arm', share, ...(mine?.ranges ? { ranges: mine.ranges } : {}) }
