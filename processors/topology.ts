@@ -39,6 +39,7 @@ import { LookupTables } from './runtime/lookup-tables.ts'
 import { serveBackfills } from './runtime/repair/backfill-service.ts'
 import type { KeyedStage } from './runtime/repair/keyed-stage.ts'
 import { retry } from './runtime/retry.ts'
+import { RuleBook } from './runtime/rules/rule-book.ts'
 import { Service } from './runtime/service.ts'
 import type { Stage } from './runtime/stage.ts'
 import { withControls } from './runtime/stages/control-records.ts'
@@ -191,7 +192,8 @@ export function topicSpecs(app: Application): TopicSpec[] {
       ? [
           { topic: topics.segments, partitions, cleanup: 'compact' } as const,
           { topic: topics.timers, partitions, cleanup: 'compact' } as const,
-          { topic: topics.rules, partitions: 1, cleanup: 'compact' } as const,
+          // Kept for ever: it is the history of the rules, too.
+          { topic: topics.rules, partitions: 1, cleanup: 'delete' } as const,
           kept(topics.decisions, outputs.decisions.retention),
         ]
       : []),
@@ -251,6 +253,8 @@ export interface RunningApplication extends AsyncDisposable {
   /** What the profile stage reads besides the profile's own state: the edge reads the same. */
   readonly entities: EntityReader
   readonly lookups: LookupTables
+  /** Segments and decisions that hold; undefined: there are none. */
+  readonly rules: RuleBook | undefined
 }
 
 /**
@@ -347,9 +351,12 @@ export async function runPlan(plan: Plan, options: RunPlanOptions): Promise<Runn
   const service = new Service(context, stages)
   cleanUp.use(service)
   await service.open()
+  let rules: RuleBook | undefined
   if (plan.rules) {
-    const timers = serveTimers({ context, service, topic: topics.timers, clock: timerClock })
-    cleanUp.use(timers)
+    const { compiler, initial } = plan.rules
+    rules = await wait(() => RuleBook.open({ compiler, initial, log: engine.log, topic: topics.rules, context }))
+    cleanUp.use(rules)
+    cleanUp.use(serveTimers({ context, service, topic: topics.timers, clock: timerClock, rules }))
   }
   const rest = cleanUp.move()
   return {
@@ -362,6 +369,7 @@ export async function runPlan(plan: Plan, options: RunPlanOptions): Promise<Runn
     context,
     entities,
     lookups,
+    rules,
     [Symbol.asyncDispose]: () => rest.disposeAsync(),
   }
 }
@@ -516,6 +524,7 @@ function profileRules({ app, topics, rules }: Plan, parts: StageParts, topic: st
   // A set with some features only is for filling these: memberships are the whole set's.
   if (!rules || featureSet.hidden?.count !== rules.compiler.hidden.length) return undefined
   return new ProfileRules({
+    compiler: rules.compiler,
     rules: rules.initial,
     featureSet,
     ttlMs: app.events.ttl,

@@ -9,7 +9,7 @@ const name = z
 const share = z.number().min(0).max(1)
 const instant = z.iso.datetime({ offset: true })
 
-const segmentSchema = z.strictObject({
+export const segmentSchema = z.strictObject({
   description: z.string().optional().meta({ description: 'free text' }),
   when: expression.meta({
     description:
@@ -56,7 +56,7 @@ const rule = z.strictObject({
   }),
 })
 
-const decisionSchema = z.strictObject({
+export const decisionSchema = z.strictObject({
   description: z.string().optional().meta({ description: 'free text' }),
   scopes: z
     .array(z.string().min(1).max(1_000))

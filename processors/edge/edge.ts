@@ -4,6 +4,7 @@ import type { Clock } from '../app/units.ts'
 import type { Engine } from '../engine/ports.ts'
 import { identityKey, xdmMapper } from '../host/identity-key.ts'
 import type { Mapper } from '../mapper/index.ts'
+import type { RuleBook } from '../runtime/rules/rule-book.ts'
 import type { ModelScorer, ServingModel } from '../scorer/index.ts'
 import type { Plan, RunningApplication } from '../topology.ts'
 import { Datastreams } from './datastreams.ts'
@@ -18,7 +19,7 @@ import type { Decisions } from './types.ts'
 export interface EdgeOptions {
   readonly running: Pick<
     RunningApplication,
-    'plan' | 'engine' | 'scorer' | 'models' | 'registry' | 'entities' | 'lookups' | 'service' | 'context'
+    'plan' | 'engine' | 'scorer' | 'models' | 'registry' | 'entities' | 'lookups' | 'service' | 'context' | 'rules'
   >
   readonly env: Readonly<Record<string, string | undefined>>
   /** Default: those of the application. */
@@ -49,6 +50,8 @@ export class Edge implements AsyncDisposable {
   readonly decisions: Decisions | undefined
   /** Segments and decisions of the application; undefined: it has none. */
   readonly rules: RuleDecisions | undefined
+  /** Where they are changed. */
+  readonly book: RuleBook | undefined
   readonly region: string | undefined
   readonly env: EdgeOptions['env']
   readonly #stop = new AbortController()
@@ -65,7 +68,8 @@ export class Edge implements AsyncDisposable {
     this.service = service
     this.clock = clock
     this.env = options.env
-    this.rules = plan.rules && new RuleDecisions(plan, () => plan.rules!.initial)
+    this.book = options.running.rules
+    this.rules = this.book && new RuleDecisions(plan, this.book)
     this.decisions = options.decisions ?? this.rules
     this.region = options.region
     const { ids } = plan.app.events.dedup

@@ -19,22 +19,21 @@ export class RuleDecisions implements Decisions {
   readonly #decider: Decider
   readonly #shown: ReadonlySet<string>
   readonly #topic: string
-  readonly #rules: () => Rules
+  readonly #book: { readonly current: Rules }
 
-  /** @param rules those that hold now */
-  constructor({ app, topics, featureSet }: Pick<Plan, 'app' | 'topics' | 'featureSet'>, rules: () => Rules) {
+  /** @param book the rules that hold now */
+  constructor(
+    { app, topics, featureSet }: Pick<Plan, 'app' | 'topics' | 'featureSet'>,
+    book: { readonly current: Rules },
+  ) {
     this.#decider = new Decider(featureSet, new SegmentEvaluator(featureSet, app.events.ttl))
     this.#shown = new Set(app.edge.segments)
     this.#topic = topics.decisions
-    this.#rules = rules
-  }
-
-  get rules(): Rules {
-    return this.#rules()
+    this.#book = book
   }
 
   decide(request: DecisionRequest): Decided {
-    const rules = this.#rules()
+    const rules = this.#book.current
     const { schemas, event } = request
     const isShown = (offer: CompiledOffer) => schemas.length === 0 || schemas.includes(SCHEMAS[offer.definition.format])
     const { segments, chosen } = this.#decider.decide(rules, situationOf(request), request.scopes, isShown)
@@ -48,14 +47,14 @@ export class RuleDecisions implements Decisions {
   /** Everything that a decision came from, for whoever asks why. @param rules others than those that hold */
   explain(
     request: DecisionRequest,
-    rules: Rules = this.#rules(),
+    rules: Rules = this.#book.current,
   ): { segments: readonly string[]; chosen: readonly Chosen[] } {
     return this.#decider.decide(rules, situationOf(request), request.scopes)
   }
 
   /** Segments that the profile is in at this moment. */
   memberships(request: DecisionRequest): ReadonlySet<string> {
-    return this.#decider.memberships(this.#rules(), situationOf(request))
+    return this.#decider.memberships(this.#book.current, situationOf(request))
   }
 }
 

@@ -191,6 +191,9 @@ export const profileAnswer = z.object({
   featureSetVersion: z.string(),
   evaluatedAt: z.string(),
   features: z.array(featureValue),
+  segments: z
+    .array(z.object({ segment: z.string(), status: z.enum(['realized', 'exited']), since: z.string() }))
+    .meta({ description: 'segments that the profile is in or has left, as of its last event or timer' }),
   lastScores: z
     .object({ eventId: z.string(), eventAt: z.string(), processedAt: z.string(), scores: z.array(modelScore) })
     .nullable()

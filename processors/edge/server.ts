@@ -38,6 +38,7 @@ import { operationRoutes } from './routes/operations.ts'
 import { predictRoutes } from './routes/predict.ts'
 import { profileRoutes } from './routes/profiles.ts'
 import { type RouteContext, starting } from './routes/route.ts'
+import { ruleRoutes } from './routes/rules.ts'
 import { serviceRoutes } from './routes/services.ts'
 import { setConsentRoutes } from './routes/set-consent.ts'
 import { sourceRoutes } from './routes/sources.ts'
@@ -134,6 +135,7 @@ export async function createServer(sources: ServerSources, options: ServerOption
   eraseRoutes(context)
   topologyRoutes(context)
   deadLetterRoutes(context)
+  ruleRoutes(context)
   auditRoutes(context)
   learnerRoutes(context)
   sourceRoutes(context)
@@ -182,7 +184,7 @@ function newServer({ tls, trustedProxies }: Security): FastifyInstance {
 }
 
 /** Others are refused before anything looks at them. */
-const METHODS = new Set(['GET', 'HEAD', 'POST', 'DELETE', 'OPTIONS'])
+const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS'])
 
 /** @throws Problem: a wrong method, or a wrong address */
 function refuseMethod(allowed: readonly string[], reply: FastifyReply): never {

@@ -12,6 +12,8 @@ export const SCOPES = {
   'sources:try': 'try mappings out, with the newest raw record too',
   'dead-letters:read': 'read dead letters, original bytes included',
   'dead-letters:write': 'replay dead letters, repaired or as they were',
+  'rules:read': 'read segments and decisions, and try them on a profile or on the log',
+  'rules:write': 'change segments and decisions while the application runs',
   'audit:read': 'read who changed what',
   'metrics:read': 'Prometheus metrics',
 } as const

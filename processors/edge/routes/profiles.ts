@@ -2,6 +2,7 @@ import { Readable } from 'node:stream'
 import { z } from 'zod'
 import { groupOf } from '../../app/topics.ts'
 import { epochMs, offset } from '../../app/units.ts'
+import type { RuleState } from '../../decisions/rule-state.ts'
 import { partitionOf } from '../../engine/murmur2.ts'
 import type { PartitionBounds } from '../../engine/ports.ts'
 import type { Vector } from '../../features/types.ts'
@@ -134,6 +135,7 @@ async function viewOf(edge: Edge, params: IdentityParams): Promise<z.output<type
     featureSetVersion: edge.plan.featureSet.version,
     evaluatedAt: new Date(evaluation.at).toISOString(),
     features: featureValues(edge, evaluation.vector, evaluation.ages ?? []),
+    segments: membershipsOf(edge, profile.rules),
     lastScores: last
       ? {
           eventId: last.scores.eventId,
@@ -143,6 +145,15 @@ async function viewOf(edge: Edge, params: IdentityParams): Promise<z.output<type
         }
       : null,
   }
+}
+
+function membershipsOf({ book }: Edge, rules: RuleState | undefined): z.output<typeof profileAnswer>['segments'] {
+  return (book?.current.segments ?? []).flatMap(({ name, hash }) => {
+    const membership = rules?.memberships.get(hash)
+    if (!membership) return []
+    const { isIn, since } = membership
+    return [{ segment: name, status: isIn ? 'realized' : 'exited', since: new Date(since).toISOString() }]
+  })
 }
 
 function servedScore({ model, version, role, output, score, fallback, explanation }: ProfileScores['scores'][number]) {

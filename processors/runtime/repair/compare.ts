@@ -1,6 +1,7 @@
 import type { XdmEvent } from '../../app/event.ts'
 import { type EpochMs, epochMs } from '../../app/units.ts'
 import type { FeatureSet, KeyState, Vector } from '../../features/types.ts'
+import { isShardKey } from '../rules/shard-rules.ts'
 import { type KeyedStage, partsOf, type StateParts } from './keyed-stage.ts'
 
 /** One thing in which a live state isn't what the log says. */
@@ -34,6 +35,9 @@ export class StateComparer {
     const { stage } = this.#keyed
     if (live && recomputed && live.equals(recomputed)) return []
     if (!live && !recomputed) return []
+    // Which rules hold is the shard's own, and no profile's.
+    if (isShardKey(key))
+      return [{ key: key.slice(1), what: 'state', live: sizeOf(live), recomputed: sizeOf(recomputed) }]
     if (!recomputed) return [{ key, what: 'state', live: `${live!.length} bytes`, recomputed: null }]
     const expected = partsOf(this.#keyed, recomputed)
     if (!live) {
@@ -97,6 +101,8 @@ export class StateComparer {
 
 /** Greatest instant that a date can have (ECMA-262): a damaged state may name a later one. */
 const LAST_DATE_MS = 8.64e15
+
+const sizeOf = (it: Buffer | undefined): string | null => (it ? `${it.length} bytes` : null)
 
 const numberOf = (value: number): number | null => (Number.isNaN(value) ? null : value)
 

@@ -2,9 +2,9 @@ import { RtmlError } from '../../app/errors.ts'
 import { type Epoch, type Offset, offset } from '../../app/units.ts'
 import { partitionOf } from '../../engine/murmur2.ts'
 import type { FeatureStore, Log, NewRecord, Publisher, Shard } from '../../engine/ports.ts'
+import { isShardKey } from '../rules/shard-rules.ts'
 import { snapshotRecords } from '../snapshots.ts'
 import { publisherId } from '../take-over.ts'
-import { PROGRESS_KEY } from './backfill.ts'
 import { boundsOf } from './base.ts'
 import { type KeyedStage, originNote, partitionsNote, placeOf, shardOf } from './keyed-stage.ts'
 
@@ -143,8 +143,9 @@ async function copyStates(
     for await (const some of store.scan(shard)) {
       const batches = new Map<Owned, Map<string, Buffer>>()
       for (const [key, packed] of some) {
-        // What an earlier move left over isn't this shard's; how far a backfill came is true of the old cut only.
-        if (key === PROGRESS_KEY || partitionOf(Buffer.from(key), before) !== shard.partition) continue
+        // What an earlier move left over isn't this shard's; how far a backfill came is true of the old cut only,
+        // and which rules hold is told to every shard anew.
+        if (isShardKey(key) || partitionOf(Buffer.from(key), before) !== shard.partition) continue
         states++
         const target = targets[partitionOf(Buffer.from(key), targets.length)]!
         if (target.shard.topic === shard.topic && target.shard.partition === shard.partition) continue

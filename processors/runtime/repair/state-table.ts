@@ -1,6 +1,7 @@
 import { type Epoch, type Offset, offset } from '../../app/units.ts'
 import type { FeatureStore, Shard } from '../../engine/ports.ts'
 import { murmur3 } from '../../features/hash.ts'
+import { isShardKey } from '../rules/shard-rules.ts'
 import type { StateTable } from './replay.ts'
 
 /** States in a feature store of one's own: for as many as don't fit into memory. */
@@ -91,7 +92,7 @@ export class SampleTable implements StateTable {
   async save(states: ReadonlyMap<string, Buffer | null>): Promise<void> {
     for (const [key, packed] of states) {
       if (packed === null) this.#states.delete(key)
-      else if (this.#hashes.has(key)) this.#states.set(key, packed)
+      else if (this.#hashes.has(key) || isShardKey(key)) this.#states.set(key, packed)
     }
   }
 

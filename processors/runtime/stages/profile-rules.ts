@@ -1,22 +1,32 @@
 import type { XdmEvent } from '../../app/event.ts'
 import type { TopicNames } from '../../app/topics.ts'
 import { nameHash, newRuleState, type RuleState } from '../../decisions/rule-state.ts'
-import type { Rules } from '../../decisions/rules.ts'
+import type { RuleCompiler, Rules } from '../../decisions/rules.ts'
 import { SegmentEvaluator, type Transition } from '../../decisions/segments.ts'
 import type { LogRecord, NewRecord } from '../../engine/ports.ts'
 import type { FeatureSet } from '../../features/types.ts'
 import { encodeSegment, SEGMENT_NAMESPACE, type SegmentRecord, segmentKey } from '../../outputs/index.ts'
 import type { Score } from '../../scorer/types.ts'
+import {
+  CompiledRules,
+  INITIAL,
+  packShardRules,
+  parseShardRules,
+  RULES_KEY,
+  type ShardRules,
+} from '../rules/shard-rules.ts'
 import type { TimerClock } from '../timers/timer-clock.ts'
 import { timerRecord } from '../timers/timer-record.ts'
 import { type Control, controlRecord } from './control-records.ts'
-import type { ProfileState } from './profile-state.ts'
+import { type ProfileState, PSEUDONYM_BYTES } from './profile-state.ts'
 
 /** What a batch did to memberships, in log order. */
 export interface RuleWork {
   readonly changes: RuleChange[]
   /** Profiles whose timer moved: when it is due, 0 = none; and when in event time that was found. */
   readonly timers: Map<string, { readonly due: number; readonly at: number }>
+  /** The rules that hold at this position. */
+  rules: Rules
 }
 
 type RuleChange =
@@ -33,10 +43,13 @@ type RuleChange =
 /** What was known of a profile's scores when an event came: tells whether the new ones must come back. */
 export interface KnownScores {
   readonly isSettled: boolean
-  readonly values: readonly (number | undefined)[]
+  /** By what segments read. */
+  readonly values: ReadonlyMap<string, number | undefined>
 }
 
 export interface ProfileRulesOptions {
+  readonly compiler: RuleCompiler
+  /** The application file's. */
   readonly rules: Rules
   readonly featureSet: FeatureSet
   readonly ttlMs: number
@@ -54,24 +67,44 @@ export interface ProfileRulesOptions {
 export class ProfileRules {
   readonly #options: ProfileRulesOptions
   readonly #evaluator: SegmentEvaluator
+  readonly #compiled: CompiledRules
 
   constructor(options: ProfileRulesOptions) {
     this.#options = options
+    this.#compiled = new CompiledRules(options.compiler, options.rules)
     this.#evaluator = new SegmentEvaluator(options.featureSet, options.ttlMs)
   }
 
-  begin(): RuleWork {
-    return { changes: [], timers: new Map() }
+  /** @param states have the shard's own under `RULES_KEY` */
+  begin(states: Map<string, ProfileState>): RuleWork {
+    const own = shardRules(states)
+    if (own === undefined) states.set(RULES_KEY, INITIAL as unknown as ProfileState)
+    return { changes: [], timers: new Map(), rules: this.#compiled.of(own ?? INITIAL) }
+  }
+
+  /** @returns the packed state of the shard's own rules, when the record changes them */
+  activate(work: RuleWork, { kind, data }: Control, states: Map<string, ProfileState>): Buffer | undefined {
+    const next = kind === 'rules' ? parseShardRules(data) : undefined
+    // It may come twice.
+    if (!next || next.revision <= (shardRules(states) ?? INITIAL).revision) return undefined
+    states.set(RULES_KEY, next as unknown as ProfileState)
+    work.rules = this.#compiled.of(next)
+    const { featureSet } = this.#options
+    return packShardRules(next, featureSet.entities.get('profile')!.layout.id, PSEUDONYM_BYTES)
   }
 
   /** After the features were updated with the event. @returns what was known of its scores before */
   applied(work: RuleWork, state: ProfileState, event: XdmEvent, record: LogRecord): KnownScores | undefined {
-    const { rules, clock } = this.#options
+    const { clock } = this.#options
+    const { rules } = work
     clock.observe(record.partition, event.ts, record.timestamp)
     const own = rulesOf(state)
     let known: KnownScores | undefined
     if (rules.keptScores.length > 0) {
-      known = { isSettled: own.isSettled, values: rules.keptScores.map((it) => own.scores.get(nameHash(it))) }
+      known = {
+        isSettled: own.isSettled,
+        values: new Map(rules.keptScores.map((it) => [it, own.scores.get(nameHash(it))])),
+      }
       own.scored = record.offset + 1
       own.isSettled = false
     }
@@ -96,7 +129,7 @@ export class ProfileRules {
     if (!state || !scores) return false
     const own = rulesOf(state)
     for (const [name, value] of Object.entries(scores.values)) {
-      if (this.#options.rules.keptScores.includes(name)) own.scores.set(nameHash(name), value)
+      if (work.rules.keptScores.includes(name)) own.scores.set(nameHash(name), value)
     }
     if (own.scored === scores.of + 1) own.isSettled = true
     this.#advance(work, key, state, Number.NEGATIVE_INFINITY, 'score')
@@ -105,7 +138,7 @@ export class ProfileRules {
 
   /** The profile is erased: nothing that was said of it stays. */
   forget(work: RuleWork, key: string): void {
-    const segments = this.#options.rules.segments.map(({ name }) => name)
+    const segments = work.rules.segments.map(({ name }) => name)
     work.changes.push({ kind: 'forgotten', key, segments })
     work.timers.set(key, { due: 0, at: 0 })
   }
@@ -118,7 +151,7 @@ export class ProfileRules {
     cause: SegmentRecord['cause'],
     event?: XdmEvent,
   ): void {
-    const { rules } = this.#options
+    const { rules } = work
     const own = state.rules!
     const { transitions, timer } = this.#evaluator.advance(rules, state.features, own, at, event)
     for (const transition of transitions) {
@@ -171,21 +204,25 @@ export class ProfileRules {
    * @returns undefined when they are known already
    */
   scoresBack(event: XdmEvent, record: LogRecord, scores: readonly Score[], known: KnownScores): NewRecord | undefined {
-    const { rules, topic } = this.#options
+    const { topic } = this.#options
     const values: Record<string, number> = {}
     let isNew = !known.isSettled
-    rules.keptScores.forEach((name, index) => {
+    for (const [name, before] of known.values) {
       const value = servedScore(scores, name)
       // A fallback is not what the model said.
-      if (value === undefined) return
+      if (value === undefined) continue
       values[name] = value
-      if (value !== known.values[index]) isNew = true
-    })
+      if (value !== before) isNew = true
+    }
     if (!isNew || Object.keys(values).length === 0) return undefined
     const data = { of: record.offset, scores: values }
     return controlRecord({ topic, kind: 'scores', key: event.key, data })
   }
 }
+
+/** The shard's own state lies among the profiles', under a key that none of them has. */
+const shardRules = (states: ReadonlyMap<string, ProfileState>): ShardRules | undefined =>
+  states.get(RULES_KEY) as unknown as ShardRules | undefined
 
 function rulesOf(state: ProfileState): RuleState {
   state.rules ??= newRuleState()

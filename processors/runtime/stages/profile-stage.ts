@@ -20,6 +20,7 @@ import {
 import type { Score, Scorer } from '../../scorer/types.ts'
 import type { XdmSchema } from '../../xdm/index.ts'
 import type { Layouts } from '../layouts.ts'
+import { RULES_KEY, unpackShardRules } from '../rules/shard-rules.ts'
 import type { Computed, ComputeMode, Stage } from '../stage.ts'
 import type { Metrics } from '../telemetry.ts'
 import { traced } from '../trace.ts'
@@ -30,7 +31,7 @@ import { type Erasure, erasureRecords } from './erasures.ts'
 import { type EventSource, SOURCE_HEADER, type Sourced, type SourcedEvent } from './event-source.ts'
 import { noOutcomes, reportOutcomes } from './outcomes.ts'
 import type { KnownScores, ProfileRules, RuleWork } from './profile-rules.ts'
-import { type ProfileState, packProfile, pseudonymFrom, unpackProfile } from './profile-state.ts'
+import { type ProfileState, PSEUDONYM_BYTES, packProfile, pseudonymFrom, unpackProfile } from './profile-state.ts'
 import { eraseSamplesRecord } from './sample-records.ts'
 import { stateExpiry } from './state-expiry.ts'
 
@@ -120,14 +121,17 @@ export function profileStage(options: ProfileStageOptions): Stage<ProfileInput, 
     const byEntity = new Map<string, KeyState>()
     const inputs = { event: NO_EVENT, states: byEntity, lookups: options.lookups, at: epochMs(0) }
     const controls = controlsIn(input)
-    const rules = options.rules?.begin()
+    const rules = options.rules?.begin(states)
+    let shardRules: Buffer | undefined
     let taken = 0
     let optedOut = 0
     const takeControls = (upTo: number) => {
       for (; taken < controls.length && controls[taken]!.before <= upTo; taken++) {
         const control = controls[taken]!
-        if (rules && options.rules?.control(rules, control, states))
-          touched.set(control.key!, states.get(control.key!)!)
+        if (rules && options.rules) {
+          shardRules = options.rules.activate(rules, control, states) ?? shardRules
+          if (options.rules.control(rules, control, states)) touched.set(control.key!, states.get(control.key!)!)
+        }
         const consented = consent(control, states, () => kernel.empty(), options.pseudonymKey)
         if (consented) touched.set(control.key!, consented)
         const erasure = erase(control, states)
@@ -190,6 +194,7 @@ export function profileStage(options: ProfileStageOptions): Stage<ProfileInput, 
     if (optedOut > 0) options.metrics.count('rtml_events_total', [name, 'opted-out'], optedOut)
     const changed = new Map<string, Buffer | null>()
     for (const [key, state] of touched) changed.set(key, state && packProfile(kernel, state))
+    if (shardRules) changed.set(RULES_KEY, shardRules)
     return { changed, work: { rows, history, refused, unmapped: input.refused, erasures, rules } }
   }
 
@@ -206,11 +211,15 @@ export function profileStage(options: ProfileStageOptions): Stage<ProfileInput, 
     },
     keys(input) {
       const keys = new Set<string>()
+      if (options.rules) keys.add(RULES_KEY)
       for (const { event } of input.events) keys.add(event.key)
       for (const { key } of controlsIn(input)) if (key !== undefined) keys.add(key)
       return keys
     },
-    decode: (_key, packed) => unpackProfile(kernel, packed),
+    decode: (key, packed) =>
+      key === RULES_KEY
+        ? (unpackShardRules(packed, PSEUDONYM_BYTES) as unknown as ProfileState)
+        : unpackProfile(kernel, packed),
     compute,
     outputs: (work) => outputsOf(options, others, samples, work),
     poison: (record, message) =>

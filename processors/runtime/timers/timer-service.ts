@@ -2,6 +2,8 @@ import { RtmlError } from '../../app/errors.ts'
 import { ms } from '../../app/units.ts'
 import type { ShardContext } from '../context.ts'
 import { Stopped } from '../retry.ts'
+import type { RuleBook } from '../rules/rule-book.ts'
+import { RuleTeller } from '../rules/rule-teller.ts'
 import type { Service } from '../service.ts'
 import type { TimerClock } from './timer-clock.ts'
 import { TimerKeeper } from './timer-keeper.ts'
@@ -15,6 +17,7 @@ export function serveTimers(options: {
   readonly service: Pick<Service, 'running'>
   readonly topic: string
   readonly clock: TimerClock
+  readonly rules: Pick<RuleBook, 'revision' | 'overlay'>
 }): AsyncDisposable {
   const stop = new AbortController()
   const serving = serve(options, stop.signal)
@@ -27,10 +30,11 @@ export function serveTimers(options: {
 }
 
 async function serve(
-  { context, service, topic, clock }: Parameters<typeof serveTimers>[0],
+  { context, service, topic, clock, rules }: Parameters<typeof serveTimers>[0],
   signal: AbortSignal,
 ): Promise<void> {
   const keepers = new Map<number, TimerKeeper>()
+  const told = new RuleTeller(context, rules)
   while (!signal.aborted) {
     const shards = new Map(service.running('profile').map(({ shard }) => [shard.partition, shard]))
     for (const partition of keepers.keys()) if (!shards.has(partition)) keepers.delete(partition)
@@ -41,6 +45,7 @@ async function serve(
         keepers.set(partition, keeper)
       }
       try {
+        await told.tell(shard)
         const ticks = await keeper.look(context.clock.now(), signal)
         if (ticks > 0) context.metrics.count('rtml_ticks_total', [], ticks)
         context.metrics.gauge('rtml_timers_near', [String(partition)], keeper.held)
