@@ -82,7 +82,7 @@ export function ruleRoutes({ server, edge }: RouteContext): void {
       tags: ['rules'],
       summary: 'Whether definitions are possible on top of the ones that hold',
       body: inputOf(definitionsBody),
-      response: answers({ 200: checkAnswer }, [404]),
+      response: answers({ 200: checkAnswer }, [404, 413, 415, 422]),
     },
     handler: async ({ body }) => check(bookOf(edge()), body),
   })
@@ -95,7 +95,7 @@ export function ruleRoutes({ server, edge }: RouteContext): void {
       tags: ['rules'],
       summary: 'What a profile would be in and get now, also with other definitions; nothing is kept',
       body: inputOf(previewBody),
-      response: answers({ 200: previewAnswer }, [404]),
+      response: answers({ 200: previewAnswer }, [404, 413, 415, 422]),
     },
     handler: ({ body }) => preview(edge(), body),
   })
@@ -111,7 +111,7 @@ export function ruleRoutes({ server, edge }: RouteContext): void {
         summary: `Change or add one of the ${section}`,
         params: ruleParams,
         body: inputOf(ruleBody),
-        response: answers({ 200: changedAnswer }, [404, 409, 422]),
+        response: answers({ 200: changedAnswer }, [404, 409, 413, 415, 422]),
       },
       handler: (request) => {
         const { definition, revision, why } = request.body
@@ -128,7 +128,7 @@ export function ruleRoutes({ server, edge }: RouteContext): void {
         summary: `Take a change of one of the ${section} back: as in the application file, or gone`,
         params: ruleParams,
         querystring: inputOf(ruleQuery),
-        response: answers({ 200: changedAnswer }, [404, 409, 422]),
+        response: answers({ 200: changedAnswer }, [404, 409, 413, 415, 422]),
       },
       handler: (request) => {
         const { revision, why } = request.query
