@@ -27,6 +27,7 @@ import {
   scoresSubject,
   segmentsSubject,
 } from './outputs/index.ts'
+import { alignmentOf } from './runtime/alignment.ts'
 import type { ShardContext, ShardOptions } from './runtime/context.ts'
 import { fileModel } from './runtime/gallery/file-models.ts'
 import { lazyPool } from './runtime/gallery/lazy-pool.ts'
@@ -314,6 +315,7 @@ export async function runPlan(plan: Plan, options: RunPlanOptions): Promise<Runn
     record.headers[HISTORY_HEADER] !== undefined || record.offset < (ends.get(record.topic)?.[record.partition] ?? 0)
   const fused = fusedSource(app)
   const mapped = (source: string) => mappedSource(plan.mappers.get(source)!, metrics)
+  const alignment = alignmentOf(app, clock)
   const stages: Stage[] = []
   if (fused === undefined) {
     for (const source of Object.keys(app.sources)) {
@@ -327,6 +329,7 @@ export async function runPlan(plan: Plan, options: RunPlanOptions): Promise<Runn
             schema,
             schemaId: schemaIds.events,
             isHistory,
+            alignment,
             metrics,
           }),
         ),

@@ -31,7 +31,7 @@ export class Outbox {
   readonly #publisher: Publisher
   readonly #signal: AbortSignal
   readonly #onEnd: (end: TenureEnd) => void
-  readonly #onRoom: () => void
+  readonly #onPublished: (position: Offset) => void
   #queue: Pending[] = []
   #bytes = 0
   #pump: Promise<void> | undefined
@@ -53,7 +53,8 @@ export class Outbox {
     publisher: Publisher
     signal: AbortSignal
     onEnd: (end: TenureEnd) => void
-    onRoom: () => void
+    /** Everything before the position is in the log, and there is room again. */
+    onPublished: (position: Offset) => void
   }) {
     this.#context = options.context
     this.#shard = options.shard
@@ -63,7 +64,7 @@ export class Outbox {
     this.#publisher = options.publisher
     this.#signal = options.signal
     this.#onEnd = options.onEnd
-    this.#onRoom = options.onRoom
+    this.#onPublished = options.onPublished
   }
 
   get isFull(): boolean {
@@ -165,7 +166,7 @@ export class Outbox {
     for (const { since } of batch) this.#observeLatency(since)
     this.#trimUpTo(position)
     this.#setBytes(this.#bytes - batch.reduce((sum, { bytes }) => sum + bytes, 0))
-    this.#onRoom()
+    this.#onPublished(position)
   }
 
   async #commitIfDue(): Promise<void> {

@@ -6,7 +6,7 @@ import { retry, Stopped } from './retry.ts'
 import type { Stage } from './stage.ts'
 import { StateCache } from './state-cache.ts'
 import { takeOver } from './take-over.ts'
-import { NO_ISOLATION, type Rest, Tenure } from './tenure.ts'
+import { alignedAs, NO_ISOLATION, type Rest, Tenure } from './tenure.ts'
 
 export type ShardState = 'taking-over' | 'running' | 'fenced' | 'failed' | 'stopped'
 
@@ -99,6 +99,7 @@ export class ShardWorker<Prepared, State, Work> {
   /** Lets go at once: nothing more is written after the step that is under way. */
   async stop(): Promise<WarmCache<State> | undefined> {
     this.#stop.abort()
+    this.#stage.aligned?.alignment.leave(alignedAs(this.shard))
     const tenure = this.#tenure
     await tenure?.close()
     await this.#life
@@ -127,6 +128,8 @@ export class ShardWorker<Prepared, State, Work> {
   /** @returns up to where the next tenure must go record by record */
   async #tenureOnce(isolateUntil: Offset): Promise<Offset> {
     this.#enter('taking-over')
+    const alignment = this.#stage.aligned?.alignment
+    alignment?.arrive(alignedAs(this.shard))
     const signal = this.#stop.signal
     const context = this.#context
     const taken = await retry(context, signal, () => takeOver(context, this.#stage, this.shard, signal))
@@ -146,6 +149,7 @@ export class ShardWorker<Prepared, State, Work> {
       cache: warm?.position === taken.position ? warm.cache : new StateCache<State>(context.options.maxCachedStates),
     })
     this.#tenure = tenure
+    alignment?.begin(alignedAs(this.shard), taken.hasBacklog)
     try {
       await retry(context, signal, async () => (await this.#subscription()).start(this.shard, taken.position))
       tenure.deliveryBegan()

@@ -1,5 +1,6 @@
-import type { Ms } from '../app/units.ts'
+import type { Ms, Offset } from '../app/units.ts'
 import type { LogRecord, NewRecord } from '../engine/ports.ts'
+import type { Alignment } from './alignment.ts'
 import type { Layouts } from './layouts.ts'
 
 /**
@@ -29,6 +30,8 @@ export interface Stage<Prepared = unknown, State = unknown, Work = unknown> {
    * @param signal aborts when the shard is let go; the promise then settles soon, in either way
    */
   due?(records: readonly LogRecord[], signal: AbortSignal): Promise<void>
+  /** How its partitions are kept together in event time. Undefined: they needn't be. */
+  readonly aligned?: Aligned<Prepared> | undefined
   /** Decodes a batch. May wait for the registry, hence may fail transiently; must be repeatable. */
   prepare(records: readonly LogRecord[], mode: ComputeMode): Promise<Prepared>
   /** Distinct keys whose state `compute` will ask for. */
@@ -45,6 +48,14 @@ export interface Stage<Prepared = unknown, State = unknown, Work = unknown> {
   outputs(work: Work): Promise<NewRecord[]>
   /** Dead letter of a record whose processing failed unexpectedly. */
   poison(record: LogRecord, message: string): NewRecord
+}
+
+export interface Aligned<Prepared> {
+  readonly alignment: Alignment
+  /** Records of the batch with events, in log order: the offset, and the event time that the record stands at. */
+  times(prepared: Prepared): readonly { readonly offset: Offset; readonly time: number }[]
+  /** The batch in two: records before the offset, and the others. */
+  split(prepared: Prepared, at: Offset): [Prepared, Prepared]
 }
 
 export type ComputeMode = 'live' | 'rebuild'

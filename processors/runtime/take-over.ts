@@ -12,6 +12,8 @@ export interface TakenOver {
   readonly epoch: Epoch
   readonly publisher: Publisher
   readonly position: Offset
+  /** Records wait to be read. */
+  readonly hasBacklog: boolean
   /** Applied by an earlier owner and not yet in the log. */
   readonly pending: readonly OutboxEntry[]
   readonly snapshots: Snapshots | undefined
@@ -71,7 +73,7 @@ export async function takeOver<Prepared, State, Work>(
         : undefined
     const waiting = mustFill ? [] : pending
     if (waiting.length === 0) await commitStart(publisher, shard, position, committed)
-    return { epoch, publisher, position, pending: waiting, snapshots }
+    return { epoch, publisher, position, hasBacklog: position < bounds.end, pending: waiting, snapshots }
   } catch (error) {
     await publisher.close().catch(() => {})
     throw error
@@ -123,7 +125,8 @@ async function takeOverStateless(context: ShardContext, shard: Shard): Promise<T
     if (committed !== undefined && committed > bounds.end) throw beyondEnd(shard, committed, bounds)
     const position = committed ?? bounds.start
     await commitStart(publisher, shard, position, committed)
-    return { epoch: NO_STORE_EPOCH, publisher, position, pending: [], snapshots: undefined }
+    const hasBacklog = position < bounds.end
+    return { epoch: NO_STORE_EPOCH, publisher, position, hasBacklog, pending: [], snapshots: undefined }
   } catch (error) {
     await publisher.close().catch(() => {})
     throw error

@@ -5,7 +5,7 @@ import type { ShardContext } from './context.ts'
 import { Outbox } from './outbox.ts'
 import { isExpected, retry, Stopped } from './retry.ts'
 import type { Snapshots } from './snapshots.ts'
-import type { Stage } from './stage.ts'
+import type { Aligned, Stage } from './stage.ts'
 import type { StateCache } from './state-cache.ts'
 import type { TenureEnd } from './tenure-end.ts'
 
@@ -46,6 +46,8 @@ export class Tenure<Prepared, State, Work> {
   readonly #end = Promise.withResolvers<TenureEnd>()
   /** Batches computed and not yet applied, oldest first: their states are newer than the store's. */
   readonly #inFlight: { batch: Batch; changed: ReadonlyMap<string, Buffer | null> }[] = []
+  /** Of an aligned stage: what was taken in and isn't in the log yet, oldest first, with its event time. */
+  readonly #unpublished: { readonly to: Offset; readonly time: number }[] = []
   #applied: Promise<void> = Promise.resolve()
   /** Position after the last batch taken in. */
   #taken: Offset
@@ -88,7 +90,10 @@ export class Tenure<Prepared, State, Work> {
       publisher: options.publisher,
       signal: this.#stop.signal,
       onEnd: (end) => this.finish(end),
-      onRoom: () => this.#wake(),
+      onPublished: (position) => {
+        this.#published(position)
+        this.#wake()
+      },
     })
     for (const entry of options.pending) this.#outbox.add(entry, undefined)
     this.#watching = this.#watch().catch((error: unknown) => this.#failed(error))
@@ -203,8 +208,53 @@ export class Tenure<Prepared, State, Work> {
       if (this.#isOver) return
       if (this.#stage.due) await this.#due(batch)
       if (this.#isOver) return
+      const { aligned } = this.#stage
+      if (aligned && batch.records.length > 0) await this.#takeAligned(batch, aligned)
+      else {
+        await this.#take(batch)
+        this.#taken = batch.to
+      }
+    }
+  }
+
+  /** Takes a batch in as far as other partitions allow it, again and again, until it is all taken or the tenure is over. */
+  async #takeAligned(whole: Batch, aligned: Aligned<Prepared>): Promise<void> {
+    const { alignment } = aligned
+    const name = alignedAs(this.#shard)
+    let batch = whole
+    let prepared: Prepared
+    try {
+      prepared = await this.#prepare(batch)
+    } catch (error) {
+      if (isExpected(error)) throw error
+      // Met again below, where defects are dealt with.
       await this.#take(batch)
       this.#taken = batch.to
+      return
+    }
+    for (;;) {
+      const times = aligned.times(prepared)
+      const next = this.#unpublished.length === 0 ? times[0]?.time : undefined
+      const limit = times[0] ? alignment.limit(name, next) : Number.POSITIVE_INFINITY
+      const beyond = times.findIndex(({ time }) => time > limit)
+      if (beyond === 0) {
+        await alignment.progress(this.#leave.signal)
+        if (this.#isOver) return
+        continue
+      }
+      const end = times[beyond]?.offset
+      const [now, later] = end === undefined ? [prepared] : aligned.split(prepared, end)
+      const to = end ?? batch.to
+      const records = end === undefined ? batch.records : batch.records.filter((record) => record.offset < end)
+      await this.#room()
+      if (this.#isOver) return
+      const last = times.at(beyond < 0 ? -1 : beyond - 1)
+      if (last) this.#unpublished.push({ to, time: last.time })
+      await this.#take({ from: batch.from, to, records }, now)
+      this.#taken = to
+      if (later === undefined) return
+      batch = { from: to, to: batch.to, records: batch.records.slice(records.length) }
+      prepared = later
     }
   }
 
@@ -236,10 +286,11 @@ export class Tenure<Prepared, State, Work> {
     for (const wake of this.#waiters.splice(0)) wake()
   }
 
-  async #take(batch: Batch): Promise<void> {
+  /** @param prepared the batch, decoded already */
+  async #take(batch: Batch, prepared?: Prepared): Promise<void> {
     if (this.#stop.signal.aborted) return
     const isAlone = batch.from < this.#isolateUntil && batch.records.length <= 1
-    const outcome = await this.#compute(batch, isAlone)
+    const outcome = await this.#compute(batch, isAlone, prepared)
     // Noted even when the tenure ended meanwhile: it tells that the cache is ahead of the store.
     const entry = { batch, changed: outcome.changed }
     // Awaited in its turn by #apply; until then a failure must not count as unhandled.
@@ -254,15 +305,14 @@ export class Tenure<Prepared, State, Work> {
   async #compute(
     batch: Batch,
     isAlone: boolean,
+    decoded: Prepared | undefined,
   ): Promise<{ changed: ReadonlyMap<string, Buffer | null>; outputs: Promise<NewRecord[]> }> {
     const { metrics } = this.#context
     const stage = this.#stage
     if (batch.records.length === 0) return { changed: new Map(), outputs: Promise.resolve([]) }
     metrics.observe('rtml_batch_events', [stage.name], batch.records.length)
     try {
-      // Shards whose batches are ready at the same time would otherwise compute them in one turn of the loop.
-      await this.#context.clock.turn()
-      const prepared = await this.#timed('prepare', () => this.#retry(() => stage.prepare(batch.records, 'live')))
+      const prepared = decoded ?? (await this.#prepare(batch))
       const states = await this.#timed('load', () => this.#load(stage.keys(prepared)))
       const started = this.#context.hrtime()
       const { changed, work } = stage.compute(prepared, states, 'live')
@@ -283,6 +333,20 @@ export class Tenure<Prepared, State, Work> {
       if (!isAlone) return this.#blame(batch, error)
       return { changed: new Map(), outputs: this.#deadLetter(batch, error) }
     }
+  }
+
+  /** The outputs of the input before `position` are in the log. */
+  #published(position: Offset): void {
+    while (this.#unpublished[0] && this.#unpublished[0].to <= position) {
+      const { time } = this.#unpublished.shift()!
+      this.#stage.aligned?.alignment.published(alignedAs(this.#shard), time)
+    }
+  }
+
+  async #prepare({ records }: Batch): Promise<Prepared> {
+    // Shards whose batches are ready at the same time would otherwise compute them in one turn of the loop.
+    await this.#context.clock.turn()
+    return this.#timed('prepare', () => this.#retry(() => this.#stage.prepare(records, 'live')))
   }
 
   #blame(batch: Batch, error: unknown): never {
@@ -355,6 +419,7 @@ export class Tenure<Prepared, State, Work> {
     this.#snapshots?.applied(changed)
     if (published) {
       this.#outbox.published(batch.records[0]?.timestamp)
+      this.#published(batch.to)
       return
     }
     this.#outbox.add({ from: batch.from, to: batch.to, records: outputs }, batch.records[0]?.timestamp)
@@ -488,5 +553,8 @@ function* cut(run: Batch, size: number): Generator<Batch> {
     from = to
   }
 }
+
+/** Name of a shard among those that are aligned with it. */
+export const alignedAs = ({ topic, partition }: Shard): string => `${topic}[${partition}]`
 
 export const NO_ISOLATION = offset(-1)

@@ -44,6 +44,11 @@ export class Link implements AsyncDisposable {
     return new Link(server, address.port, targetPort)
   }
 
+  /** Connections that are open now. */
+  get connections(): number {
+    return this.#connections.size
+  }
+
   /** From now on new connections go to this port. */
   target(port: number): void {
     this.#targetPort = port

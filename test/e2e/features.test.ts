@@ -3,7 +3,20 @@ import { expect, it } from 'vitest'
 import { systemClock } from '../../processors/app/system-clock.ts'
 import { epochMs } from '../../processors/app/units.ts'
 import { eventually } from '../engine/contract/conditions.ts'
-import { folder, openData, PATIENCE, range, raw, SHOP, samplesIn, settled, shopEvent, start } from './harness.ts'
+import {
+  everything,
+  folder,
+  openData,
+  PATIENCE,
+  range,
+  raw,
+  SHOP,
+  samplesIn,
+  scoresIn,
+  settled,
+  shopEvent,
+  start,
+} from './harness.ts'
 
 const row = (key: string, value: object | null) => ({
   topic: 'products',
@@ -58,6 +71,41 @@ it(
     const samples = await samplesIn(engine)
     // The item's own stage sees an event after the profile's stage did: what is read is what was known before it.
     expect(range(0, 9).map((n) => samples.get(`e${n}`)!.item_events)).toEqual([0, 0, 0, 1, 1, 1, 2, 2, 2])
+  },
+  PATIENCE.testMs,
+)
+
+it(
+  'takes no event for late because another partition of a backlog is read faster',
+  async () => {
+    const HOUR = 3_600_000
+    await using place = await folder(
+      SHOP.replace('  spend:', '  item_events: { kind: count, entity: item, window: 24h }\n  spend:')
+        .replace('models:', "entities:\n  item: { key: 'productListItems[0].SKU' }\nmodels:")
+        .replace('name: shop', 'name: shop\npartitions: 2'),
+    )
+    await using engine = await openData(place.data)
+    await engine.log.ensureTopics([{ topic: 'raw.web', partitions: 2, cleanup: 'delete' }])
+    // Thirty hours in both partitions, of the same customers and items; the first one has ten times the events.
+    const records = [100, 10].flatMap((perHour, partition) =>
+      range(0, 30 * perHour).map((n) => {
+        const time = new Date(Date.parse('2026-01-01T00:00:00Z') + (n * HOUR) / perHour).toISOString()
+        const event = { ...shopEvent(n), id: `p${partition}-${n}`, time }
+        return { ...raw([event])[0]!, partition }
+      }),
+    )
+    await engine.log.append(records)
+    await using running = await start(place.file, engine)
+    await settled(running)
+    expect(await everything(engine, 'dlq.xdm')).toEqual([])
+    expect(await scoresIn(engine)).toHaveLength(3_300)
+    // The items' own stage reads two partitions, too.
+    expect(await running.metrics.expose()).not.toMatch(/^rtml_events_total\{.*"late".*$/m)
+    const samples = await samplesIn(engine)
+    expect(samples.get('p0-2999')).toMatchObject({
+      spend:
+        range(0, 300).reduce((sum, n) => sum + 10 * n + 9, 0) + range(0, 30).reduce((sum, n) => sum + 10 * n + 9, 0),
+    })
   },
   PATIENCE.testMs,
 )

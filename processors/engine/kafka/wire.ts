@@ -11,7 +11,7 @@ import type { Clock } from '../../app/units.ts'
 import type { BrokerSettings } from './config.ts'
 import type { Health } from './health.ts'
 import { oauthTokens } from './oauth.ts'
-import { boundConnections } from './protocol/connections.ts'
+import { boundConnections, CLOSED } from './protocol/connections.ts'
 import { isRefused, isSilent } from './protocol/errors.ts'
 import { nodeOf, type WireBroker } from './protocol/node.ts'
 import { findCoordinator } from './protocol/requests.ts'
@@ -206,7 +206,8 @@ async function openClient(settings: BrokerSettings, log: ((text: string) => void
     logLevel: log ? logLevel.WARN : logLevel.NOTHING,
     logCreator: () => (entry) => {
       // What a broker answers reaches the caller as an error; many answers only mean "not yet".
-      if (!entry.log.message.startsWith('Response ')) log?.(`${entry.namespace}: ${entry.log.message}`)
+      const { message } = entry.log
+      if (!message.startsWith('Response ') && !message.includes(CLOSED)) log?.(`${entry.namespace}: ${message}`)
     },
   })
 }

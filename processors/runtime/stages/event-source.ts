@@ -1,10 +1,12 @@
 import type { Rejection } from '../../app/errors.ts'
 import type { XdmEvent } from '../../app/event.ts'
-import type { EpochMs } from '../../app/units.ts'
+import type { EpochMs, Offset } from '../../app/units.ts'
 import type { Headers, LogRecord } from '../../engine/ports.ts'
 import type { Mapper, RawRecord } from '../../mapper/index.ts'
 import { unframe } from '../../outputs/index.ts'
 import type { XdmSchema } from '../../xdm/index.ts'
+import type { Alignment } from '../alignment.ts'
+import type { Aligned } from '../stage.ts'
 import type { Metrics } from '../telemetry.ts'
 import type { Control } from './control-records.ts'
 
@@ -32,6 +34,45 @@ export interface Sourced {
 export interface EventSource {
   /** @throws RtmlError REGISTRY_DOWN */
   read(records: readonly LogRecord[]): Promise<Sourced>
+}
+
+/** How a stage's partitions are kept together in event time. */
+export function alignedBy<Prepared extends Sourced>(alignment: Alignment): Aligned<Prepared> {
+  return {
+    alignment,
+    times({ events }) {
+      const times: { offset: Offset; time: number }[] = []
+      for (const { event, record } of events) {
+        // An event that is dated ahead of its arrival must not be waited with until that time has come.
+        const time = Math.min(event.ts, record.timestamp)
+        const last = times.at(-1)
+        if (last?.offset === record.offset) last.time = Math.max(last.time, time)
+        else times.push({ offset: record.offset, time })
+      }
+      return times
+    },
+    split(prepared, at) {
+      const isHead = ({ record }: { readonly record: LogRecord }) => record.offset < at
+      const isTail = (it: { readonly record: LogRecord }) => !isHead(it)
+      const events = prepared.events.filter(isHead)
+      const shifted = (control: Control) => ({ ...control, before: control.before - events.length })
+      const { controls } = prepared
+      return [
+        {
+          ...prepared,
+          events,
+          refused: prepared.refused.filter(isHead),
+          ...(controls ? { controls: controls.filter(isHead) } : {}),
+        },
+        {
+          ...prepared,
+          events: prepared.events.filter(isTail),
+          refused: prepared.refused.filter(isTail),
+          ...(controls ? { controls: controls.filter(isTail).map(shifted) } : {}),
+        },
+      ]
+    },
+  }
 }
 
 /** Header of records from before the application went live: they change states, and are neither scored nor sampled. */

@@ -3,10 +3,11 @@ import { groupOf, type TopicNames } from '../../app/topics.ts'
 import type { LogRecord, NewRecord } from '../../engine/ports.ts'
 import { deadLetter, frame } from '../../outputs/index.ts'
 import type { XdmSchema } from '../../xdm/index.ts'
+import type { Alignment } from '../alignment.ts'
 import type { Stage } from '../stage.ts'
 import type { Metrics } from '../telemetry.ts'
 import { traced } from '../trace.ts'
-import { type EventSource, HISTORY_HEADER, SOURCE_HEADER, type Sourced } from './event-source.ts'
+import { alignedBy, type EventSource, HISTORY_HEADER, SOURCE_HEADER, type Sourced } from './event-source.ts'
 
 const HISTORY = Buffer.from('1')
 
@@ -19,9 +20,11 @@ export function mapStage(options: {
   schema: XdmSchema
   schemaId: number
   isHistory: (record: LogRecord) => boolean
+  /** Of all sources: their events meet in the profiles. */
+  alignment: Alignment
   metrics: Metrics
 }): Stage<Sourced, never, Sourced> {
-  const { app, topics, source, events, schema, schemaId, isHistory, metrics } = options
+  const { app, topics, source, events, schema, schemaId, isHistory, alignment, metrics } = options
   const name = `map.${source}`
   const sourceHeader = Buffer.from(source)
   return {
@@ -29,6 +32,7 @@ export function mapStage(options: {
     group: groupOf(app, name),
     topic: topics.raw(source),
     stateExpireMs: undefined,
+    aligned: alignedBy(alignment),
     prepare: (records) => events.read(records),
     keys: () => [],
     decode: () => {

@@ -19,6 +19,7 @@ import {
 } from '../../outputs/index.ts'
 import type { Score, Scorer } from '../../scorer/types.ts'
 import type { XdmSchema } from '../../xdm/index.ts'
+import { alignmentOf } from '../alignment.ts'
 import type { Layouts } from '../layouts.ts'
 import { RULES_KEY, unpackShardRules } from '../rules/shard-rules.ts'
 import type { Computed, ComputeMode, Stage } from '../stage.ts'
@@ -28,7 +29,7 @@ import { consentOf } from './consents.ts'
 import { type Control, controlsIn } from './control-records.ts'
 import type { EntityReader, EntityStates } from './entity-reader.ts'
 import { type Erasure, erasureRecords } from './erasures.ts'
-import { type EventSource, SOURCE_HEADER, type Sourced, type SourcedEvent } from './event-source.ts'
+import { alignedBy, type EventSource, SOURCE_HEADER, type Sourced, type SourcedEvent } from './event-source.ts'
 import { noOutcomes, reportOutcomes } from './outcomes.ts'
 import type { KnownScores, ProfileRules, RuleWork } from './profile-rules.ts'
 import { type ProfileState, PSEUDONYM_BYTES, packProfile, pseudonymFrom, unpackProfile } from './profile-state.ts'
@@ -204,6 +205,8 @@ export function profileStage(options: ProfileStageOptions): Stage<ProfileInput, 
     topic: options.topic,
     stateExpireMs: stateExpiry(app, app.events.ttl),
     layouts: options.layouts,
+    // Events of one item come from several profiles.
+    aligned: others.length > 0 ? alignedBy(alignmentOf(app, options.clock)) : undefined,
     async prepare(records, mode) {
       const sourced = await options.events.read(records)
       const foreign = await options.entities.read(mode === 'live' ? sourced.events : [])

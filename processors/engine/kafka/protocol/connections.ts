@@ -1,15 +1,20 @@
 /**
- * Connections of kafkajs 2.2.4, with an end to every wait. kafkajs gives requests a time-out, but one that is sent in the
- * instants between the failure of a connection and its disposal is neither answered nor timed out, and a disconnect waits
- * for the answers of a broker that may be gone. Members that its types leave out are declared here.
+ * Connections of kafkajs 2.2.4, with an end to every wait, and none left behind. kafkajs gives requests a time-out, but one
+ * that is sent in the instants between the failure of a connection and its disposal is neither answered nor timed out; a
+ * disconnect waits for the answers of a broker that may be gone; and when two users connect at once, one socket is
+ * forgotten and stays open for ever. Members that its types leave out are declared here.
  */
 import type { Cluster } from 'kafkajs'
 import { type Clock, type Ms, ms } from '../../../app/units.ts'
 
 interface Connection {
-  readonly connectionStatus: string
-  readonly socket?: { destroy(): void }
+  connectionStatus: string
+  authenticatedAt: unknown
+  readonly socket?: { readonly connecting: boolean; destroy(error?: Error): void }
+  readonly requestQueue: { destroy(): void }
   isConnected(): boolean
+  connect(): Promise<unknown>
+  disconnect(): Promise<unknown>
   /** Called with each failure of the connection. */
   rejectRequests(error: Error): void
 }
@@ -19,7 +24,6 @@ export interface Pool {
   readonly pool: readonly Connection[]
   send(request: { readonly requestTimeout?: number | null }): Promise<unknown>
   getConnection(index?: number): Promise<unknown>
-  destroy(): Promise<unknown>
 }
 
 interface Internals {
@@ -28,6 +32,9 @@ interface Internals {
 
 /** kafkajs' own time-outs come first; ours are for what they miss. */
 const GRACE_MS = 1_000
+
+/** In kafkajs' log, nobody needs to read that we closed a connection. */
+export const CLOSED = 'the connection was closed'
 
 /** Nothing was answered in time. */
 export class NoAnswer extends Error {
@@ -40,7 +47,7 @@ export class NoAnswer extends Error {
 /** We closed the connection while a request was under way. */
 export class ConnectionClosed extends Error {
   constructor() {
-    super('the connection was closed')
+    super(CLOSED)
     this.name = 'ConnectionClosed'
   }
 }
@@ -79,34 +86,46 @@ export class BoundPool {
   constructor(pool: Pool, clock: Clock, requestTimeoutMs: Ms) {
     this.pool = pool
     this.#clock = clock
-    for (const connection of pool.pool) {
-      // kafkajs takes one that is being disposed of for connected, and writes to it.
-      connection.isConnected = () => connection.connectionStatus === 'connected'
-      const reject = connection.rejectRequests.bind(connection)
-      connection.rejectRequests = (error) => {
-        reject(error)
-        for (const end of this.#underWay) end(error)
-      }
-    }
+    for (const connection of pool.pool) this.#bind(connection)
     const send = pool.send.bind(pool)
     const getConnection = pool.getConnection.bind(pool)
-    const destroy = pool.destroy.bind(pool)
     // A request may wait behind the opening of its connection.
     pool.send = (request) =>
       this.#within(2 * requestTimeoutMs + (request.requestTimeout ?? 0), 'answer', () => send(request))
     pool.getConnection = (index) => this.#within(2 * requestTimeoutMs, 'connection', () => getConnection(index))
-    pool.destroy = () => {
-      for (const connection of pool.pool) {
-        connection.rejectRequests(new ConnectionClosed())
-        connection.socket?.destroy()
-      }
-      return destroy()
-    }
   }
 
   close(): void {
     this.#isClosed = true
-    this.pool.destroy().catch(() => {})
+    for (const connection of this.pool.pool) void connection.disconnect()
+  }
+
+  #bind(connection: Connection): void {
+    // kafkajs takes one that is being disposed of for connected, and writes to it.
+    connection.isConnected = () => connection.connectionStatus === 'connected'
+    const reject = connection.rejectRequests.bind(connection)
+    connection.rejectRequests = (error) => {
+      reject(error)
+      for (const end of this.#underWay) end(error)
+    }
+    const connect = connection.connect.bind(connection)
+    let connecting: Promise<unknown> | undefined
+    connection.connect = () => {
+      connecting ??= connect().finally(() => {
+        connecting = undefined
+      })
+      return connecting
+    }
+    connection.disconnect = async () => {
+      connection.authenticatedAt = null
+      connection.connectionStatus = 'disconnected'
+      const error = new ConnectionClosed()
+      connection.rejectRequests(error)
+      connection.requestQueue.destroy()
+      // A connect under way learns of its end only through an error; else nobody needs to hear of it.
+      if (connection.socket?.connecting) connection.socket.destroy(error)
+      else connection.socket?.destroy()
+    }
   }
 
   #within<T>(limitMs: number, what: string, work: () => Promise<T>): Promise<T> {

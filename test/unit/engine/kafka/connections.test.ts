@@ -11,22 +11,35 @@ function poolOf(over: { send?: () => Promise<unknown> } = {}) {
   const clock = new ManualClock()
   const connection = () => ({
     connectionStatus: 'connected',
-    isDestroyed: false,
+    authenticatedAt: null,
     rejected: [] as Error[],
-    get socket() {
-      return { destroy: () => (this.isDestroyed = true) }
-    },
+    destroyedWith: [] as (Error | undefined)[],
+    connects: [] as PromiseWithResolvers<unknown>[],
+    isQueueGone: false,
+    socket: { connecting: false, destroy: (_error?: Error) => {} },
+    requestQueue: { destroy: () => {} },
     isConnected: () => true,
+    connect(): Promise<unknown> {
+      const connect = Promise.withResolvers<unknown>()
+      this.connects.push(connect)
+      return connect.promise
+    },
+    disconnect: never,
     rejectRequests(error: Error) {
       this.rejected.push(error)
     },
   })
   const connections = [connection(), connection()]
+  for (const it of connections) {
+    it.socket.destroy = (error) => it.destroyedWith.push(error)
+    it.requestQueue.destroy = () => {
+      it.isQueueGone = true
+    }
+  }
   const pool = {
     pool: connections,
     send: over.send ?? never,
     getConnection: never,
-    destroy: async () => true,
   }
   const bound = new BoundPool(pool, clock, TIMEOUT)
   return { clock, connections, bound, pool: bound.pool }
@@ -80,9 +93,24 @@ it('does not take a connection that is being disposed of for connected', () => {
 it('closes at once and for good, whatever is under way', async () => {
   const { bound, connections, pool } = poolOf()
   const request = pool.send({})
+  connections[1]!.socket.connecting = true
   bound.close()
   await expect(request).rejects.toBeInstanceOf(ConnectionClosed)
-  expect(connections.map((it) => it.isDestroyed)).toEqual([true, true])
+  expect(connections.map((it) => it.isConnected())).toEqual([false, false])
+  expect(connections.map((it) => it.isQueueGone)).toEqual([true, true])
+  // Only who connects has to be told.
+  expect(connections.map((it) => it.destroyedWith)).toEqual([[undefined], [expect.any(ConnectionClosed)]])
   await expect(pool.send({})).rejects.toBeInstanceOf(ConnectionClosed)
   await expect(pool.getConnection()).rejects.toBeInstanceOf(ConnectionClosed)
+})
+
+it('opens one socket for all who connect at once, and another one later', async () => {
+  const { connections } = poolOf()
+  const [connection] = connections
+  const both = [connection!.connect(), connection!.connect()]
+  expect(connection!.connects).toHaveLength(1)
+  connection!.connects[0]!.resolve(true)
+  await expect(Promise.all(both)).resolves.toEqual([true, true])
+  void connection!.connect()
+  expect(connection!.connects).toHaveLength(2)
 })
