@@ -304,8 +304,8 @@ describe.skipIf(localProcessesUnavailable())(
       await asking
       // Well below the ten seconds after which a request counts as unanswered.
       expect(performance.now() - started).toBeLessThan(8_000)
-    link.heal()
-    await eventually('no connection is left behind', patience, () => link.connections === 0)
+      link.heal()
+      await eventually('no connection is left behind', patience, () => link.connections === 0)
     })
   },
 )
