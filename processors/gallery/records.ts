@@ -71,6 +71,8 @@ const roleSchema = z.strictObject({
     .max(MAX_ROLES)
     .readonly()
     .optional(),
+  /** Of champion and arms: scores the others' profiles as well, as a shadow, so that they are judged by the same events. */
+  watch: z.boolean().optional(),
 })
 
 /** `file`: as the application file was when it was first changed. */

@@ -29,6 +29,8 @@ export interface ScorerModel {
   readonly ranges?: readonly (readonly [number, number])[] | undefined
   /** Who scores with it: the stream (hub), HTTP (edge), or both. */
   readonly deploy: ModelDefinition['deploy']
+  /** A champion or an arm that scores the profiles of its rivals as well, as a shadow. */
+  readonly watch?: boolean | undefined
   readonly inputs: ModelDefinition['inputs']
   /** Score name → where it is in the model's outputs. */
   readonly outputs: Readonly<Record<string, OutputChoice | undefined>>
@@ -62,6 +64,7 @@ export interface ModelParts {
   readonly place?: string | undefined
   /** Of an arm. */
   readonly ranges?: ScorerModel['ranges']
+  readonly watch?: ScorerModel['watch']
 }
 
 /** A model of the application file, or of a record, with its bytes and compiled expressions. @throws Error when a rule isn't compiled */
@@ -73,6 +76,7 @@ export function scorerModel(name: string, definition: ModelDefinition, parts: Mo
     role: definition.role,
     share: definition.share ?? 0,
     ranges: parts.ranges,
+    watch: parts.watch,
     deploy: definition.deploy,
     inputs: definition.inputs,
     outputs: outputsOf(name, definition, parts),

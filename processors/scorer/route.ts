@@ -8,6 +8,8 @@ export interface Service {
   readonly champion: number
   /** In the order of the application file: a new arm at the end moves only profiles of the champion. */
   readonly arms: readonly Arm[]
+  /** Those of them that score the others' profiles as well, as shadows. */
+  readonly watchers: readonly number[]
 }
 
 /** A part [from, to) of the profiles' hash. An arm that has grown in steps has several. */
@@ -47,7 +49,9 @@ export function servicesOf(models: readonly ScorerModel[]): Service[] {
           'Make one an arm with a share, or a shadow, or give it a service of its own.',
       )
     }
-    return { name, champion: champion.index, arms: armsOf(name, members) }
+    const arms = armsOf(name, members)
+    const rivals = arms.length === 0 ? [] : members.filter(({ model }) => model.role !== 'shadow' && model.watch)
+    return { name, champion: champion.index, arms, watchers: rivals.map(({ index }) => index) }
   })
 }
 

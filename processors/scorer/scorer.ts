@@ -305,7 +305,7 @@ class PoolScorer implements ModelScorer {
       )
       for (const [at, index] of members.entries()) {
         outcomes[index] = done[at] as Outcome
-        this.#collect(plan.models[index] as Prepared, assigned[index] as number[], rows, done[at] as Outcome, scores)
+        this.#collect(plan, index, assigned[index] as number[], rows, done[at] as Outcome, scores)
       }
       if (members.length === 0) break
     }
@@ -348,20 +348,25 @@ class PoolScorer implements ModelScorer {
   }
 
   #collect(
-    prepared: Prepared,
+    plan: LivePlan,
+    index: number,
     assigned: readonly number[],
     rows: readonly ScoringRow[],
     outcome: Outcome,
     scores: Score[][],
   ): void {
+    const prepared = plan.models[index] as Prepared
     const { model, binding, previous, column } = prepared
-    const { name, version, service, role } = model
+    const { name, version, service } = model
+    const rivals = plan.services.find(({ watchers }) => watchers.includes(index))
     const inColumn = column === undefined ? {} : { column }
     const outputs = binding.outputs
     for (let i = 0; i < assigned.length; i++) {
       const at = assigned[i] as number
       const row = rows[at] as ScoringRow
       const miss = outcome.misses[i]
+      const isWatching = rivals !== undefined && armFor(rivals, row.event.key) !== index
+      const role = isWatching ? 'shadow' : model.role
       for (let o = 0; o < outputs.length; o++) {
         const output = (outputs[o] as (typeof outputs)[number]).name
         if (miss === undefined) {
@@ -504,7 +509,11 @@ function assign(plan: LivePlan, rows: readonly ScoringRow[]): number[][] {
   }
   for (let at = 0; at < rows.length; at++) {
     const row = rows[at] as ScoringRow
-    for (const service of plan.services) offer(armFor(service, row.event.key), at, row)
+    for (const service of plan.services) {
+      const chosen = armFor(service, row.event.key)
+      offer(chosen, at, row)
+      for (const watcher of service.watchers) if (watcher !== chosen) offer(watcher, at, row)
+    }
     for (const shadow of plan.shadows) offer(shadow, at, row)
   }
   return assigned

@@ -256,7 +256,7 @@ export class ModelFollower implements AsyncDisposable {
       const { deploy } = version.manifest
       if (deploy !== 'both' && !targets.has(deploy)) return 'elsewhere'
       const own = version.onnx.at === 'file' ? fileModels.find((it) => isVersion(it, role)) : undefined
-      if (own) return { ...own, role: role.role, share: role.share, ranges: role.ranges }
+      if (own) return { ...own, role: role.role, share: role.share, ranges: role.ranges, watch: role.watch }
       const loaded = this.#live.find((it) => isVersion(it, role))
       const bytes =
         loaded?.sha256 === version.sha256
@@ -338,5 +338,5 @@ function isSamePlan(a: readonly ScorerModel[], b: readonly ScorerModel[]): boole
   return a.length === b.length && a.every((it, index) => planText(it) === planText(b[index]!))
 }
 
-const planText = ({ name, version, sha256, role, share, ranges }: ScorerModel): string =>
-  JSON.stringify([name, version, sha256, role, share, ranges])
+const planText = ({ name, version, sha256, role, share, ranges, watch }: ScorerModel): string =>
+  JSON.stringify([name, version, sha256, role, share, ranges, watch])

@@ -40,5 +40,6 @@ export function modelOf(version: GalleryVersion, role: Role, bytes: Uint8Array, 
     rule: rule === undefined ? undefined : compile('fallback.rule', rule, RULE_VARIABLES),
     place,
     ranges: role.ranges,
+    watch: role.watch,
   })
 }

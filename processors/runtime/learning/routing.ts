@@ -43,7 +43,7 @@ function shareNow({ roles }: Pick<Routing, 'roles'>, model: string): number {
 
 /**
  * Gives the version its share. What competes goes on scoring beside what serves, so that both are judged by the same events:
- * an arm watches the profiles that it doesn't serve, and a champion that was overtaken stays as a shadow.
+ * champion and arm watch each other's profiles, and a champion that was overtaken stays as a shadow.
  */
 export function routeTo(service: GalleryService, wanted: Wanted): Change {
   const current = currentOf(service)
@@ -62,10 +62,16 @@ export function routeTo(service: GalleryService, wanted: Wanted): Change {
     return { ...kept, roles: [{ model, version, role: 'shadow', share: 0 }, ...others] }
   }
   const rest = others.filter((it) => it.role !== 'champion' && !isSame(it, champion))
-  const mine: Role = share > 0 ? { model, version, role: 'arm', share } : { model, version, role: 'shadow', share: 0 }
-  return { ...kept, roles: [{ ...champion, role: 'champion', share: 0 }, mine, ...rest] }
+  if (share <= 0) {
+    const watched = rest.some(({ role, watch }) => role === 'arm' && watch)
+    const first: Role = { ...plain(champion), role: 'champion', ...(watched ? { watch: true } : {}) }
+    return { ...kept, roles: [first, shadow({ ...champion, model, version }), ...rest] }
+  }
+  const mine: Role = { model, version, role: 'arm', share, watch: true }
+  return { ...kept, roles: [{ ...plain(champion), role: 'champion', watch: true }, mine, ...rest] }
 }
 
+const plain = ({ model, version }: Role): Role => ({ model, version, role: 'champion', share: 0 })
 const shadow = ({ model, version }: Role): Role => ({ model, version, role: 'shadow', share: 0 })
 const isSame = (a: Role, b: Role): boolean => a.model === b.model && a.version === b.version
 

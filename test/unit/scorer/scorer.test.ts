@@ -125,6 +125,21 @@ describe('champion, arms and shadows', () => {
     expect(moved.every((it) => it.from === 'champion' && it.to === 'arm-c')).toBe(true)
   })
 
+  it('lets rivals watch each other: each row has one that serves, and the others as shadows', async () => {
+    const watching = service.map((model) => (model.name === 'arm-b' ? model : { ...model, watch: true }))
+    const { scorer } = await scorerOf(watching)
+    const scores = await scorer.score(rows('e', 400))
+    const plain = await servedBy(service, 'e')
+    expect(scores.map((list) => list.find((it) => it.role !== 'shadow')?.model)).toEqual(plain.slice(0, 400))
+    for (const list of scores) {
+      expect(list.filter(({ role }) => role !== 'shadow')).toHaveLength(1)
+      const names = list.map(({ model }) => model)
+      expect(names).toEqual(expect.arrayContaining(['champion', 'arm-a', 'shadow']))
+      // It doesn't watch, so it is there only where it serves.
+      expect(names.includes('arm-b')).toBe(list.some(({ model, role }) => model === 'arm-b' && role === 'arm'))
+    }
+  })
+
   it('draws arms of two services independently', async () => {
     const elsewhere = [
       simple('other', { service: 'cart' }),
