@@ -89,6 +89,10 @@ const guard = z.strictObject({
     .default(0.1)
     .meta({ description: 'most rise of the live loss above what it was before the step, as a share of it' }),
   latency: duration.prefault('50ms').meta({ description: 'most p99 of the serving model' }),
+  drift: z.enum(['stop', 'tell']).default('stop').meta({
+    description:
+      "what a changed rate of labels or a risen error does, which poisoned labels cause and a world that moves, too: stop = no step up, and a serving learner pauses; tell = an alert only, and the guard's other bounds hold",
+  }),
   silence: duration.prefault('1h').meta({ description: 'without a label for this long the source counts as dead' }),
 })
 

@@ -49,6 +49,8 @@ const RARE = 0.01
 const RARE_LABELS = 1_000
 /** What makes a serving learner stop to learn: it would be taught what is not so. */
 const POISON = new Set(['error-risen', 'labels-dominated', 'labels-constant', 'label-leak'])
+/** Of those and the ones that stop a promotion: what a moving world causes as well. */
+const DRIFT = new Set(['error-risen', 'label-rate-changed'])
 
 export interface LearnerStreamOptions {
   readonly name: string
@@ -327,7 +329,11 @@ export class LearnerStream {
 
   /** It serves, and the labels can't be trusted: it neither learns nor sends out versions. */
   get isPaused(): boolean {
-    return this.#small.ladder.step >= 0 && this.#small.alarms.open.some(({ code }) => POISON.has(code))
+    return this.#small.ladder.step >= 0 && this.#small.alarms.open.some((it) => POISON.has(it.code) && this.#stops(it))
+  }
+
+  #stops({ code }: { readonly code: string }): boolean {
+    return this.#options.definition.guard.drift === 'stop' || !DRIFT.has(code)
   }
 
   /**
@@ -405,7 +411,11 @@ export class LearnerStream {
   #climb(now: EpochMs, told: Alert[], moves: LadderMove[]): void {
     const { promotion, guard } = this.#options.definition
     const small = this.#small
-    const evidence = this.#contest.evidence(now, this.#health.alarms(now))
+    const alarms = this.#health.findings(now).filter((it) => this.#stops(it))
+    const evidence = this.#contest.evidence(
+      now,
+      alarms.map(({ text }) => text),
+    )
     const before = small.ladder
     const from = shareOf(before, promotion)
     const advanced = advance(before, evidence, promotion, guard)
