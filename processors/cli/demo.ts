@@ -15,6 +15,7 @@ import { overviewOf } from '../host/overview.ts'
 import { PACKAGE_ROOT } from '../host/package-root.ts'
 import { startWorker, type Worker } from '../host/start.ts'
 import { decodeScores, type ProfileScores } from '../outputs/index.ts'
+import { readLearner } from '../runtime/learning/learner-view.ts'
 import { silentLogger } from '../runtime/telemetry.ts'
 import { CommandFailed, note, printJson, printLine, progress } from './output.ts'
 import { stopSignal } from './run.ts'
@@ -36,6 +37,26 @@ interface DemoResult {
   readonly p50Ms: number
   readonly p99Ms: number
   readonly auc: number
+  /** The learner that began as a shadow beside an old champion. */
+  readonly learner: DemoLearner
+}
+
+interface DemoLearner {
+  readonly name: string
+  readonly labels: number
+  /** Share of the visitors that it serves at the end. */
+  readonly share: number
+  /** What it did, with the figures that justified it; empty: it did not climb, and `next` says why. */
+  readonly moves: readonly {
+    readonly kind: string
+    readonly toShare: number
+    readonly afterEvents: number
+    readonly version: string | null
+    readonly why: string
+  }[]
+  readonly next: string
+  /** Log loss of the last labels, of all that both were judged by since the start. */
+  readonly logLoss: { readonly learner: number | null; readonly champion: number | null }
 }
 
 /** What the demo itself reads of a line. */
@@ -51,6 +72,13 @@ const CHUNK = 100
 /** Appended and not yet scored: enough to keep everything busy, little enough that the latency is not the queue's. */
 const MAX_WAITING = 2_000
 const QUIET_MS = 20_000
+/** Replayed once: these go as fast as they can, the others at a pace at which labels, versions and steps can be seen. */
+const FAST_EVENTS = 11_000
+const LIVE_RATE = 500
+const LEARNER = 'next_view_online'
+const OLD = 'next_view@1'
+/** How long the labels of what was replayed may take. */
+const CATCH_UP_MS = 30_000
 
 export function demoCommand(): Command {
   return new Command('demo')
@@ -129,8 +157,16 @@ async function replay(worker: Worker, options: DemoOptions): Promise<DemoResult>
   const rejected = () => worker.metrics.total('rtml_rejected_total')
   const finished = () => scored.size + rejected() + worker.metrics.total('rtml_events_total', ['profile', 'duplicate'])
   const bar = progress(lines.length, 'events')
-  const started = performance.now()
+  const appends: { readonly at: number; readonly events: number }[] = []
+  let started = performance.now()
+  let fastSeconds = 0
   for (let at = 0; at < lines.length; at += CHUNK) {
+    if (options.once && at === FAST_EVENTS) {
+      await until(() => finished() >= at)
+      fastSeconds = (performance.now() - started) / 1_000
+      await quiet(worker)
+      started = performance.now() - (1_000 * at) / LIVE_RATE
+    }
     const chunk = lines.slice(at, at + CHUNK)
     const now = performance.now()
     const records = chunk.map((line) => {
@@ -145,15 +181,16 @@ async function replay(worker: Worker, options: DemoOptions): Promise<DemoResult>
       }
     })
     await engine.log.append(records)
+    appends.push({ at: systemClock.now(), events: at + records.length })
     bar.update(finished())
     await until(() => at + CHUNK - finished() < MAX_WAITING)
-    if (!options.once)
-      await systemClock.sleep(
-        ms(Math.max(1, started + (1_000 * (at + CHUNK)) / Math.max(1, options.rate) - performance.now())),
-      )
+    const rate = options.once ? LIVE_RATE : Math.max(1, options.rate)
+    if (!options.once || at >= FAST_EVENTS)
+      await systemClock.sleep(ms(Math.max(1, started + (1_000 * (at + CHUNK)) / rate - performance.now())))
   }
   await until(() => finished() >= lines.length)
-  const seconds = (performance.now() - started) / 1_000
+  if (options.once) await quiet(worker)
+  const learner = await learnerOf(worker, appends)
   bar.stop()
   stop.abort()
   await Promise.all(readers)
@@ -165,10 +202,53 @@ async function replay(worker: Worker, options: DemoOptions): Promise<DemoResult>
     mapped: worker.metrics.total('rtml_events_total', ['map.web', 'mapped']),
     rejected: rejected(),
     scored: scored.size,
-    eventsPerSecond: Math.round(lines.length / seconds),
+    eventsPerSecond: Math.round(
+      options.once ? FAST_EVENTS / fastSeconds : (1_000 * lines.length) / (performance.now() - started),
+    ),
     p50Ms: at(0.5),
     p99Ms: at(0.99),
     auc: await honestAuc(lines, scored),
+    learner,
+  }
+}
+
+/** Waits until no more labels come: the learner has learned all that has one, and what it wanted is done. */
+async function quiet(worker: Worker): Promise<void> {
+  const { plan, engine } = await worker.started
+  const end = performance.now() + CATCH_UP_MS
+  for (let before = -1, same = 0; same < 3 && performance.now() < end; ) {
+    const status = await readLearner(engine.store, plan, LEARNER)
+    const labels = status?.labels ?? 0
+    same = status?.lagRecords === 0 && labels === before ? same + 1 : 0
+    before = labels
+    await systemClock.sleep(ms(700))
+  }
+}
+
+/** What became of the learner. Events that were appended before a step tell when it was, on any machine. */
+async function learnerOf(
+  worker: Worker,
+  appends: readonly { readonly at: number; readonly events: number }[],
+): Promise<DemoLearner> {
+  const { plan, engine } = await worker.started
+  const status = await readLearner(engine.store, plan, LEARNER)
+  const eventsAt = (at: number) => appends.findLast((it) => it.at <= at)?.events ?? 0
+  return {
+    name: LEARNER,
+    labels: status?.labels ?? 0,
+    share: status?.share ?? 0,
+    moves: (status?.moves ?? []).map(({ kind, toShare, at, version = null, why }) => ({
+      kind,
+      toShare,
+      afterEvents: eventsAt(at),
+      version,
+      why,
+    })),
+    next: status?.next ?? 'no label yet',
+    logLoss: {
+      learner: status?.models[LEARNER]?.logLoss ?? null,
+      champion: status?.models[OLD]?.logLoss ?? null,
+    },
   }
 }
 
@@ -246,6 +326,22 @@ function report(result: DemoResult): void {
 ${result.events} events, ${result.mapped} mapped to XDM, ${result.rejected} rejected, ${result.scored} scored
 ${result.eventsPerSecond} events/s; append → score readable: p50 ${result.p50Ms} ms, p99 ${result.p99Ms} ms
 AUC ${result.auc} on the events after the model's training period: "will this visitor buy within 24 hours?"`)
+  reportLearner(result.learner)
+}
+
+function reportLearner({ labels, share, moves, next, logLoss }: DemoLearner): void {
+  const figure = (value: number | null) => (value === null ? 'unknown' : value.toFixed(3))
+  printLine(
+    `\n"Will this visitor look at another product within ten minutes?" An old model of 1,000 events answers, a learner watches:`,
+  )
+  for (const { kind, toShare, afterEvents, version, why } of moves)
+    printLine(
+      `  after ${afterEvents} events: ${kind} to ${toShare * 100} % of the visitors with version ${version}: ${why}`,
+    )
+  printLine(
+    `  at the end it serves ${share * 100} % and has learned ${labels} labels; log loss of the last 1,000 labels ${figure(logLoss.learner)}, the old model's ${figure(logLoss.champion)}`,
+  )
+  if (share < 1) printLine(`  what stands in its way: ${next}`)
 }
 
 async function openPage(worker: Worker, port: number): Promise<AsyncDisposable & { address: string }> {

@@ -36,7 +36,7 @@ it(
     const ids = lines.map((line) => JSON.parse(line)._id as string)
     expect(scores.map(({ eventId }) => eventId).sort()).toEqual([...ids].sort())
     for (const { scores: all } of scores) {
-      expect(all.map(({ model }) => model)).toEqual(['propensity'])
+      expect(all.map(({ model }) => model)).toEqual(['propensity', 'next_view'])
       expect(all[0]!.score).toBeGreaterThan(0)
       expect(all[0]!.score).toBeLessThan(1)
     }

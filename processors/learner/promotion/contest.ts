@@ -132,6 +132,11 @@ export class Contest {
     this.#latencies.fill(0)
   }
 
+  /** Labels count anew: a learner is judged by what it has become, not by what it was while it knew nothing. */
+  restart(): void {
+    this.#comparison = new Comparison(this.#options)
+  }
+
   /** What is normal moves with the world, slowly: what comes next is compared with the last scores and losses. */
   renew(): void {
     this.roll()

@@ -36,6 +36,8 @@ const STANDINGS_MAX = 24
 /** Versions that the learner can go back to. */
 const VERSIONS_MAX = 8
 const VERSIONS_MAX_BYTES = 8 * 1024 * 1024
+/** A contest in shadow that isn't decided after so many times the least labels of a step begins anew. */
+const UNDECIDED = 10
 /** Labels after which "normal" of a serving learner is taken anew. */
 const RENEW_LABELS = 4_000
 /** Labels after which its scores are compared with newer ones: every version that went out since was vetted by itself. */
@@ -458,6 +460,8 @@ export class LearnerStream {
           now,
         ),
       )
+    } else if (before.step < 0 && evidence.comparison.labels >= UNDECIDED * promotion.labels) {
+      this.#contest.restart()
     } else if (before.step >= 0 && evidence.alarms.length === 0 && small.settled - small.renewedAt >= RENEW_LABELS) {
       this.#contest.renew()
       small.renewedAt = small.settled
