@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { jsonSchema, referenceMarkdown, SCHEMA_FILE } from '../processors/app/json-schema.ts'
 import { cliMarkdown } from '../processors/cli/markdown.ts'
+import { EXAMPLES_SCHEMA, examplesMarkdown } from '../processors/outputs/examples.ts'
 import { SCORES_SCHEMA, scoresMarkdown } from '../processors/outputs/scores.ts'
 
 const ROOT = join(import.meta.dirname, '..')
@@ -17,8 +18,10 @@ export function generated(): Map<string, string> {
     // The Python package carries its own copy of the graph's schema, so that an installed wheel has it.
     ['models/python/src/rtml/graph.schema.json', read('schemas/graph.schema.json') ?? ''],
     ['schemas/avro/profile-scores.avsc', json(SCORES_SCHEMA)],
+    ['schemas/avro/training-example.avsc', json(EXAMPLES_SCHEMA)],
     ['docs/application-file.md', withSection('docs/application-file.md', referenceMarkdown())],
     ['docs/outputs.md', withSection('docs/outputs.md', scoresMarkdown())],
+    ['docs/labels-and-examples.md', withSection('docs/labels-and-examples.md', examplesMarkdown())],
     ['docs/cli.md', withSection('docs/cli.md', cliMarkdown())],
   ])
 }

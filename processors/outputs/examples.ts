@@ -1,6 +1,7 @@
 import avro from 'avsc'
 import { type EpochMs, epochMs } from '../app/units.ts'
 import type { Column, Vector } from '../features/types.ts'
+import { fieldsMarkdown } from './avro-markdown.ts'
 import { FRAME_BYTES, unframe } from './wire.ts'
 
 /**
@@ -230,3 +231,9 @@ function plain(decoded: TrainingExample): TrainingExample {
     })),
   }
 }
+
+/** The fields of the schema as a Markdown table: the reference in docs/labels-and-examples.md. */
+export const examplesMarkdown = (): string => fieldsMarkdown(SCHEMA.fields)
+
+/** Without the names of any feature set's columns. */
+export const EXAMPLES_SCHEMA: object = SCHEMA

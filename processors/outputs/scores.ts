@@ -2,6 +2,7 @@ import avro from 'avsc'
 import type { XdmEvent } from '../app/event.ts'
 import { type EpochMs, epochMs } from '../app/units.ts'
 import type { Score } from '../scorer/types.ts'
+import { fieldsMarkdown } from './avro-markdown.ts'
 import { FRAME_BYTES, unframe } from './wire.ts'
 
 /**
@@ -236,45 +237,5 @@ function plain(decoded: ProfileScores): ProfileScores {
   }
 }
 
-interface AvroField {
-  readonly name: string
-  readonly type: unknown
-  readonly doc?: string
-}
-
 /** The fields of `SCORES_SCHEMA` as a Markdown table: the reference in docs/outputs.md. */
-export function scoresMarkdown(): string {
-  const rows = (fields: readonly AvroField[], prefix: string): string[] =>
-    fields.flatMap(({ name, type, doc = '' }) => {
-      const [text, below, suffix] = describeType(type)
-      return [`| \`${prefix}${name}\` | ${text} | ${doc} |`, ...rows(below, `${prefix}${name}${suffix}.`)]
-    })
-  const fields = rows(SCORES_SCHEMA.fields, '')
-  return `| field | type | |\n|---|---|---|\n${fields.join('\n')}\n`
-}
-
-/** @returns words for a type, the fields of the record inside it, and what its path gets */
-function describeType(type: unknown): [string, readonly AvroField[], string] {
-  if (typeof type === 'string') return [type, [], '']
-  if (Array.isArray(type)) {
-    const [, value] = type
-    const [text, below, suffix] = describeType(value)
-    return [`${text}, or null`, below, suffix]
-  }
-  const shape = type as {
-    type: string
-    logicalType?: string
-    fields?: AvroField[]
-    items?: unknown
-    values?: readonly string[]
-    symbols?: string[]
-  }
-  if (shape.fields) return ['record', shape.fields, '']
-  if (shape.symbols) return [`enum: ${shape.symbols.join(', ')}`, [], '']
-  if (shape.items !== undefined) {
-    const [text, below] = describeType(shape.items)
-    return [`array of ${text}`, below, '[]']
-  }
-  if (shape.values) return [`map of ${shape.values.join(', ')}`, [], '']
-  return [shape.logicalType === undefined ? shape.type : `${shape.type}, ${shape.logicalType}`, [], '']
-}
+export const scoresMarkdown = (): string => fieldsMarkdown(SCORES_SCHEMA.fields)
