@@ -9,6 +9,7 @@
 
 import { randomUUID } from 'node:crypto'
 import { RtmlError } from './app/errors.ts'
+import { ALL_ROLES, type Role } from './app/roles.ts'
 import type { Application } from './app/schema.ts'
 import { fusedSource, groupOf, hasRules, type TopicNames, topicNames } from './app/topics.ts'
 import { type Clock, ms, type Random } from './app/units.ts'
@@ -233,6 +234,8 @@ export interface RunPlanOptions {
   readonly createPool?: () => Promise<ModelPool>
   /** Who scores in this process: models that are deployed elsewhere only are not loaded. Default: both. */
   readonly targets?: ReadonlySet<DeployTarget>
+  /** Stages that this process takes. Default: all. */
+  readonly roles?: ReadonlySet<Role>
   /** `off`: the models of the plan serve, whatever the topic `models` says. Default `on`. */
   readonly followModels?: 'on' | 'off'
   /** Bounds and rhythms other than the usual ones. */
@@ -272,7 +275,7 @@ export async function runApplication(options: RunOptions): Promise<RunningApplic
  * @throws RtmlError MODEL_LOAD, MODEL_INPUT, TOPIC_SETTING, PARTITIONS_CHANGED; Stopped when `signal` aborts
  */
 export async function runPlan(plan: Plan, options: RunPlanOptions): Promise<RunningApplication> {
-  const { engine, clock, metrics, logger, signal } = options
+  const { engine, clock, metrics, logger, signal, roles = ALL_ROLES } = options
   await using cleanUp = new AsyncDisposableStack()
   const { app, topics, schema, featureSet } = plan
   const context = shardContext(app, options)
@@ -317,7 +320,7 @@ export async function runPlan(plan: Plan, options: RunPlanOptions): Promise<Runn
   const mapped = (source: string) => mappedSource(plan.mappers.get(source)!, metrics)
   const alignment = alignmentOf(app, clock)
   const stages: Stage[] = []
-  if (fused === undefined) {
+  if (fused === undefined && roles.has('mapper')) {
     for (const source of Object.keys(app.sources)) {
       stages.push(
         erase(
@@ -348,7 +351,8 @@ export async function runPlan(plan: Plan, options: RunPlanOptions): Promise<Runn
     lookups,
     timerClock,
   })
-  stages.push(...keyed.map(({ stage }) => stage), ...labelStages(plan, options))
+  if (roles.has('scorer')) stages.push(...keyed.map(({ stage }) => stage))
+  if (roles.has('labels')) stages.push(...labelStages(plan, options))
 
   await wait(() => checkPartitions(engine, stages))
   const service = new Service(context, stages)
@@ -359,7 +363,8 @@ export async function runPlan(plan: Plan, options: RunPlanOptions): Promise<Runn
     const { compiler, initial } = plan.rules
     rules = await wait(() => RuleBook.open({ compiler, initial, log: engine.log, topic: topics.rules, context }))
     cleanUp.use(rules)
-    cleanUp.use(serveTimers({ context, service, topic: topics.timers, clock: timerClock, rules }))
+    if (roles.has('scorer'))
+      cleanUp.use(serveTimers({ context, service, topic: topics.timers, clock: timerClock, rules }))
   }
   const rest = cleanUp.move()
   return {

@@ -60,7 +60,7 @@ export function eraseCommand(): Command {
         // The application may never have run here with this topic.
         await engine.log.ensureTopics(topicSpecs(plan.app).filter(({ topic }) => topic === plan.topics.control))
         const keys = named.map((it) => keyOf(plan, it, env))
-        const identities = await linkedIdentities(plan, engine, keys)
+        const identities = await linkedIdentities(plan, engine, stages, keys)
         const id = randomUUID()
         const subject = subjectOf(pseudonymKey(plan.app, env), keys[0]!)
         const change = { action: 'profile.erase', subject, reason: options.why, detail: { request: id } } as const

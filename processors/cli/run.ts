@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander'
 import { pino } from 'pino'
+import { parseRoles, ROLES } from '../app/roles.ts'
 import { type Served, serve } from '../edge/serve.ts'
 import { consoleDir } from '../host/console.ts'
 import { overviewOf } from '../host/overview.ts'
@@ -9,6 +10,8 @@ import { CommandFailed, note } from './output.ts'
 import { type EngineOptions, examples, openApp, portOption, withEngine } from './shared.ts'
 
 export interface ListenOptions {
+  /** `false`: health and metrics only. */
+  readonly api?: boolean
   readonly host: string
   readonly port: number
 }
@@ -18,6 +21,10 @@ export function runCommand(): Command {
     .description('run the application until it is told to stop (SIGTERM drains and commits first)')
     .option('--host <address>', 'address of health, metrics and page', '127.0.0.1')
     .option('--port <port>', 'port; 0 takes any free one', portOption, 8080)
+    .option(
+      '--roles <list>',
+      `what this process does: ${Object.keys(ROLES).join(',')} (default: RTML_ROLES, else everything; Kafka engine only)`,
+    )
     .addOption(
       new Option('--log-level <level>', 'least severity of log lines')
         .choices(['debug', 'info', 'warn', 'error'])
@@ -25,17 +32,24 @@ export function runCommand(): Command {
     )
     .addHelpText(
       'after',
-      examples('rtml run', 'rtml run --app shop/rtml.yaml --data /var/lib/rtml --host 0.0.0.0 --port 8080'),
+      examples(
+        'rtml run',
+        'rtml run --app shop/rtml.yaml --data /var/lib/rtml --host 0.0.0.0 --port 8080',
+        'rtml run --roles edge --host 0.0.0.0',
+      ),
     )
-    .action(async (options: EngineOptions & ListenOptions & { logLevel: string }) => {
+    .action(async (options: EngineOptions & ListenOptions & { logLevel: string; roles?: string }) => {
       const logger = pino({ level: options.logLevel, base: null }, pino.destination({ dest: 2, sync: false }))
+      const named = options.roles ?? process.env.RTML_ROLES
+      const roles = named ? parseRoles(named, options.roles === undefined ? 'RTML_ROLES' : '--roles') : undefined
       await using worker = await startWorker({
         opened: openApp(options),
         env: process.env,
         logger,
         dataDir: options.data,
+        roles,
       })
-      await using server = await listen(worker, options, logger)
+      await using server = await listen(worker, { ...options, api: roles?.has('edge') ?? true }, logger)
       logger.info({ address: server.address, engine: worker.engine.name }, 'listening')
       worker.started.then(() => logger.info({ app: worker.opened.app.name }, 'events flow')).catch(() => {})
       const failed = Promise.race([worker.failed, server.failed])
@@ -63,7 +77,7 @@ function endWithin(ms: number): void {
 }
 
 /** Serves a worker's API, health, metrics and page. @throws RtmlError CONFIG when nothing guards a public address */
-export function listen(worker: Worker, { host, port }: ListenOptions, logger: Logger): Promise<Served> {
+export function listen(worker: Worker, { host, port, api }: ListenOptions, logger: Logger): Promise<Served> {
   return serve({
     worker,
     overview: () => overviewOf(worker),
@@ -73,6 +87,7 @@ export function listen(worker: Worker, { host, port }: ListenOptions, logger: Lo
     logger,
     host,
     port,
+    ...(api === undefined ? {} : { api }),
   }).catch((error: unknown) => {
     throw listenError(error, host, port)
   })

@@ -25,12 +25,14 @@ export interface ServeOptions {
   /** Another free port instead of a failure when the wanted one is taken. */
   readonly anyPort?: boolean
   readonly decisions?: Decisions
+  /** `false`: health and metrics only. Default: the API too. */
+  readonly api?: boolean
 }
 
 export interface Served extends AsyncDisposable {
   readonly address: string
-  /** Resolves when the API answers. @throws what made it fail */
-  readonly edge: Promise<Edge>
+  /** Resolves when the API answers; with undefined where there is none. @throws what made it fail */
+  readonly edge: Promise<Edge | undefined>
   /** Settles with the error when the API can't open: a setting that isn't valid. */
   readonly failed: Promise<unknown>
 }
@@ -52,7 +54,9 @@ export async function serve(options: ServeOptions): Promise<Served> {
       region: env.RTML_REGION,
       ...(options.decisions ? { decisions: options.decisions } : {}),
     })
+  const isEdge = options.api ?? true
   const edge = worker.started.then(async (running) => {
+    if (!isEdge) return undefined
     opened = await retry(running.context, stop.signal, () => open(running))
     return opened
   })
@@ -69,6 +73,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
       consoleDir: options.consoleDir,
       clock: systemClock,
       edge: () => opened,
+      isEdge,
     },
     { security, origins: options.origins, logger, record: worker.metrics },
   )

@@ -37,7 +37,7 @@ import { modelRoutes } from './routes/models.ts'
 import { operationRoutes } from './routes/operations.ts'
 import { predictRoutes } from './routes/predict.ts'
 import { profileRoutes } from './routes/profiles.ts'
-import { type RouteContext, starting } from './routes/route.ts'
+import { noEdge, type RouteContext, starting } from './routes/route.ts'
 import { ruleRoutes } from './routes/rules.ts'
 import { serviceRoutes } from './routes/services.ts'
 import { setConsentRoutes } from './routes/set-consent.ts'
@@ -59,6 +59,8 @@ export interface ServerSources {
   readonly clock: Clock
   /** Undefined while the application starts. */
   edge?(): Edge | undefined
+  /** `false`: this process has no API, and never will. */
+  readonly isEdge?: boolean
 }
 
 export interface ServerOptions {
@@ -124,7 +126,10 @@ export async function createServer(sources: ServerSources, options: ServerOption
 
   installMetrics(server, sources, options.record ?? silentMetrics)
   operationRoutes(server, sources)
-  const context: RouteContext = { server, edge: () => sources.edge?.() ?? starting() }
+  const context: RouteContext = {
+    server,
+    edge: () => sources.edge?.() ?? (sources.isEdge === false ? noEdge() : starting()),
+  }
   predictRoutes(context)
   experienceEdgeRoutes(context)
   setConsentRoutes(context)

@@ -1,6 +1,9 @@
+import { RtmlError } from '../app/errors.ts'
+import { ALL_ROLES, type Role } from '../app/roles.ts'
 import { systemClock } from '../app/system-clock.ts'
 import { ms } from '../app/units.ts'
 import type { Engine } from '../engine/ports.ts'
+import type { DeployTarget } from '../runtime/gallery/model-follower.ts'
 import { type Health, healthOf } from '../runtime/service.ts'
 import type { Logger } from '../runtime/telemetry.ts'
 import { fillFeatures, type RunningApplication, runApplication, runLearners } from '../topology.ts'
@@ -27,6 +30,8 @@ export interface WorkerOptions {
   readonly env: Env
   readonly logger: Logger
   readonly dataDir?: string | undefined
+  /** What this process does of the whole. Default: everything. */
+  readonly roles?: ReadonlySet<Role> | undefined
   /** Default: chosen by the environment. A given one stays the caller's. */
   readonly engine?: Engine
 }
@@ -38,7 +43,7 @@ const STARTING = 'starting'
 
 /** @throws RtmlError CONFIG when the engine's settings aren't valid */
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
-  const { env, logger, opened } = options
+  const { env, logger, opened, roles = ALL_ROLES } = options
   const engine =
     options.engine ??
     (await openEngine(env, {
@@ -46,6 +51,14 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       role: 'run',
       onWarning: (text) => logger.warn({ client: 'kafkajs' }, text),
     }))
+  if (engine.name === 'embedded' && roles.size < ALL_ROLES.size) {
+    await engine[Symbol.asyncDispose]()
+    throw new RtmlError(
+      'CONFIG',
+      'the embedded engine does everything in one process: its log and states are files that one process writes. Leave the roles away, or set KAFKA_BROKERS, REDIS_URL and SCHEMA_REGISTRY_URL.',
+      { place: '--roles' },
+    )
+  }
   const metrics = prometheusMetrics()
   const stop = new AbortController()
   const failed = Promise.withResolvers<unknown>()
@@ -60,6 +73,8 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     hrtime: () => performance.now() / 1_000,
     metrics,
     logger,
+    roles,
+    targets: targetsOf(roles),
     signal: stop.signal,
   }).then((application) => {
     running = application
@@ -70,13 +85,15 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     startError = error
     if (!stop.signal.aborted) failed.resolve(error)
   })
-  const learning = started.then((application) => runLearners(application))
+  const learning = started.then((application) => (roles.has('learner') ? runLearners(application) : undefined))
   learning.catch((error: unknown) => {
     if (!stop.signal.aborted) failed.resolve(error)
   })
   const measuring = measure(engine, metrics, () => running, stop.signal)
   const filling = started.then(
-    (application) => fillFeatures(application, { env: (name) => env[name], signal: stop.signal }),
+    async (application) => {
+      if (roles.has('scorer')) await fillFeatures(application, { env: (name) => env[name], signal: stop.signal })
+    },
     () => {},
   )
 
@@ -118,6 +135,14 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       await rest
     },
   }
+}
+
+/** Models of the hub score the stream, those of the edge answer requests. */
+function targetsOf(roles: ReadonlySet<Role>): ReadonlySet<DeployTarget> {
+  return new Set([
+    ...(roles.has('scorer') ? (['hub'] as const) : []),
+    ...(roles.has('edge') ? (['edge'] as const) : []),
+  ])
 }
 
 /** Lag and dependencies as gauges, until `signal` aborts. */

@@ -1,11 +1,49 @@
+import type { XdmEvent } from '../app/event.ts'
 import type { Engine } from '../engine/ports.ts'
+import type { KeyedStage } from '../runtime/repair/keyed-stage.ts'
+import type { Sourced } from '../runtime/stages/event-source.ts'
 import type { Plan } from '../topology.ts'
+import { needlesOf } from './needles.ts'
 
-/** All identities of the person who has one of `keys`, as far as events have linked them; `keys` first. */
+/** A person with more identities is a shared device, or nobody. */
+const LINKED_MAX = 64
+/** Steps from one identity to the next: device → account → other device. */
+const STEPS_MAX = 4
+
+/**
+ * All identities of the person who has one of `keys`: those that events carried together with them, and so on; `keys` first.
+ * Read from the events that the log still has, one pass a step. Only `keys` without `identity.link`.
+ * @throws RtmlError LOG_DOWN, REGISTRY_DOWN
+ */
 export async function linkedIdentities(
-  _plan: Plan,
-  _engine: Pick<Engine, 'log' | 'store'>,
+  { app }: Pick<Plan, 'app'>,
+  { log }: Pick<Engine, 'log'>,
+  stages: readonly KeyedStage[],
   keys: readonly string[],
 ): Promise<readonly string[]> {
-  return [...new Set(keys)]
+  const found = new Set(keys)
+  if (!app.identity.link) return [...found]
+  const { stage } = stages.find(({ stage }) => stage.name === 'profile')!
+  for (let step = 0; step < STEPS_MAX; step++) {
+    const before = found.size
+    const needles = needlesOf([...found])
+    for (const bounds of await log.bounds(stage.topic)) {
+      if (bounds.start >= bounds.end) continue
+      for await (const run of log.read(bounds, bounds.start, { until: bounds.end })) {
+        const records = run.records.filter((record) => record.value !== null && needles.isInRecord(record))
+        const { events } = (await stage.prepare(records, 'rebuild')) as Sourced
+        for (const { event } of events) {
+          const carried = identitiesOf(event)
+          // The bytes may have been alike by chance.
+          if (!carried.some((it) => found.has(it))) continue
+          for (const it of carried) if (found.size < LINKED_MAX) found.add(it)
+        }
+      }
+    }
+    if (found.size === before) break
+  }
+  return [...found]
 }
+
+const identitiesOf = ({ xdm }: XdmEvent): string[] =>
+  Object.entries(xdm.identityMap ?? {}).flatMap(([namespace, list]) => list.map(({ id }) => `${namespace}:${id}`))

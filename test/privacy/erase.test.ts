@@ -6,6 +6,7 @@ import { offset } from '../../processors/app/units.ts'
 import type { NewRecord } from '../../processors/engine/ports.ts'
 import { type EraseOptions, erasePerson } from '../../processors/privacy/erase.ts'
 import { verifyErasure } from '../../processors/privacy/erased.ts'
+import { linkedIdentities } from '../../processors/privacy/linked.ts'
 import { checkSignature, type ErasureReport } from '../../processors/privacy/report.ts'
 import { compareShard, rebuildShard } from '../../processors/runtime/repair/rebuild.ts'
 import type { Plan, RunningApplication } from '../../processors/topology.ts'
@@ -187,6 +188,37 @@ describe('erasing a person', { timeout: 60_000 }, () => {
     expect(await rebuildShard(options)).toMatchObject({ isReplaced: true, differing: 0 })
     expect(await profileStates()).toEqual(before)
     expect(await verify(report)).toMatchObject({ left: [], startedAnew: [KEY] })
+  })
+
+  it('covers the identities that events carried together, over several steps', async () => {
+    const linked = structuredClone(DEFINITION) as {
+      sources: { web: { mapping: { fields: object } } }
+      identity: object
+    }
+    Object.assign(linked.sources.web.mapping.fields, { 'identityMap.CRMID': 'account' })
+    linked.identity = { priority: ['ECID'], link: true }
+    plan = await planOf(linked, place.engine)
+    app = await start(plan, place.engine)
+    const event = (number: number, visitor: string, account?: string): NewRecord => ({
+      ...ofPerson(number),
+      key: Buffer.from(visitor),
+      value: Buffer.from(JSON.stringify({ ...eventOf(number), id: `l${number}`, visitor, account })),
+    })
+    // A phone and a laptop of one account, and somebody else.
+    await feed([
+      event(1, 'phone'),
+      event(2, 'phone', 'a-4711'),
+      event(3, 'laptop', 'a-4711'),
+      event(4, 'other', 'a-4712'),
+    ])
+    const stages = stagesOf(plan, place.engine)
+    const found = await linkedIdentities(plan, place.engine, stages, ['CRMID:a-4711'])
+    expect([...found].sort()).toEqual(['CRMID:a-4711', 'ECID:laptop', 'ECID:phone'])
+    expect([...(await linkedIdentities(plan, place.engine, stages, ['ECID:phone']))].sort()).toEqual([...found].sort())
+    const report = await erase({ identities: found })
+    expect(report.status).toBe('done')
+    expect([...(await profileStates()).keys()]).toEqual(['ECID:other'])
+    expect((await verify(report)).left).toEqual([])
   })
 
   it('takes records out of a log that can, and leaves those of others', async () => {

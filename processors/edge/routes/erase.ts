@@ -76,12 +76,13 @@ async function erase(
 ) {
   const { plan, engine, clock } = edge
   const env = (name: string) => edge.env[name]
-  const identities = await linkedIdentities(plan, engine, [key])
+  const stages = replayStages(plan, { engine, clock, env })
+  const identities = await linkedIdentities(plan, engine, stages, [key])
   const report = await erasePerson({
     ...request,
     plan,
     engine,
-    stages: replayStages(plan, { engine, clock, env }),
+    stages,
     clock,
     env,
     identities,

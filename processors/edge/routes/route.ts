@@ -39,6 +39,10 @@ export function answers(
 
 export const inputOf = (schema: z.ZodType): Record<string, unknown> => jsonSchemaOf(schema, 'input')
 
+export const noEdge = (): never => {
+  throw new Problem('not-found', 'This process has no role edge: it serves health and metrics only.')
+}
+
 export const starting = (): never => {
   throw new Problem('unavailable', 'The application is starting; /readyz says what it waits for.', { retryAfterS: 1 })
 }
