@@ -65,8 +65,8 @@ export function visits(count: number, { customers = 12, seed = 7 } = {}): ShopEv
 export const closing = (at: number, name = 'z'): ShopEvent[] =>
   range(0, 24).map((n) => ({ id: `${name}${n}`, at, customer: `${name}${n}`, type: 'view' }))
 
-export async function examplesIn(engine: Engine): Promise<TrainingExample[]> {
-  return (await everything(engine, 'training.examples')).map(({ value }) => decodeExample(value!))
+export async function examplesIn(engine: Engine, topic = 'training.examples'): Promise<TrainingExample[]> {
+  return (await everything(engine, topic)).map(({ value }) => decodeExample(value!))
 }
 
 /** What of an example the joiner knows. */
