@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shlex
 import shutil
@@ -107,6 +108,8 @@ class Engine:
             time.sleep(0.1)
         self._before = os.environ.get("RTML_URL")
         os.environ["RTML_URL"] = self.url
+        # A notebook that ends on an error has no `with` to leave.
+        atexit.register(self.stop)
         return self
 
     def _ready(self) -> bool:
@@ -117,6 +120,8 @@ class Engine:
             return False
 
     def stop(self) -> None:
+        """SIGTERM, so that the engine finishes what it took in; an own directory is deleted."""
+        atexit.unregister(self.stop)
         if self._process is not None:
             if self._process.poll() is None:
                 self._process.send_signal(signal.SIGTERM)

@@ -9,7 +9,10 @@ from typing import Any
 
 from .engine import cli
 
-META = ("event_id", "time_ms", "event_type", "profile", "feature_set_version", "label", "outcome_ms", "weight")
+META = (
+    "event_id", "event_ts", "time_ms", "processed_at", "partition", "position", "pseudonym", "profile", "event_type", "feature_set",
+    "kind", "label", "label_name", "settled_at", "outcome_ts", "weight",
+)  # fmt: skip
 """Columns of an export that are no features, as far as it has them."""
 
 
@@ -20,7 +23,7 @@ def features(
     *,
     data: str | Path | None = None,
     what: str = "examples",
-    model: str | None = None,
+    label: str | None = None,
     engine: Any = None,
     events: str | Path | None = None,
     source: str | None = None,
@@ -47,8 +50,8 @@ def features(
         Path(engine.data) if engine is not None else Path(data) if data is not None else file.resolve().parent / ".rtml"
     )
     arguments = ["export", what, "--app", str(file.resolve()), "--format", "jsonl", *given]
-    if model is not None:
-        arguments += ["--model", model]
+    if label is not None:
+        arguments += ["--label", label]
     text = cli(*arguments, env={"RTML_DATA_DIR": str(folder)})
     return read_export(text)
 
@@ -57,12 +60,22 @@ def read_export(text: str) -> Any:
     """JSON lines of `rtml export` as a frame in order of time."""
     import pandas as pd
 
-    frame = (
-        pd.read_json(io.StringIO(text), lines=True, convert_dates=False, dtype=False)
-        if text.strip()
-        else pd.DataFrame()
-    )
+    if not text.strip():
+        return pd.DataFrame()
+    frame = pd.read_json(io.StringIO(text), lines=True, convert_dates=False, dtype=False)
+    if "event_ts" in frame.columns:
+        frame.insert(1, "time_ms", _epoch_ms(frame["event_ts"]))
+    if {"label", "value", "settled_at"} <= set(frame.columns):
+        frame = frame.rename(columns={"label": "label_name", "value": "label"})
+    if "pseudonym" in frame.columns:
+        frame = frame.rename(columns={"pseudonym": "profile"})
     return frame.sort_values("time_ms", kind="stable", ignore_index=True) if "time_ms" in frame.columns else frame
+
+
+def _epoch_ms(times: Any) -> Any:
+    import pandas as pd
+
+    return pd.to_datetime(times, format="ISO8601", utc=True).dt.as_unit("ms").astype("int64")
 
 
 def join_labels(
@@ -97,7 +110,11 @@ def join_labels(
 
 def feature_columns(frame: Any) -> list[str]:
     """The columns of an export that are features: neither about the row, nor scores, nor ages."""
-    return [name for name in frame.columns if name not in META and not name.startswith(("score:", "age:"))]
+    return [
+        name
+        for name in frame.columns
+        if name not in META and not name.startswith(("score.", "version.", "role.", "fallback.", "label.", "age."))
+    ]
 
 
 def split_by_time(frame: Any, *, at: Any = None, train_size: float = 0.75, column: str = "time_ms") -> tuple[Any, Any]:
@@ -109,7 +126,7 @@ def split_by_time(frame: Any, *, at: Any = None, train_size: float = 0.75, colum
 
     times = frame[column]
     if not pd.api.types.is_numeric_dtype(times):
-        times = pd.to_datetime(times, utc=True).astype("int64") // 1_000_000
+        times = _epoch_ms(times)
     cut = (
         float(times.quantile(train_size))
         if at is None

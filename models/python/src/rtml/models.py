@@ -222,7 +222,10 @@ def convert(estimator: Any, initial_types: Any, node: str = "model") -> bytes:
     classifier = hasattr(estimator, "predict_proba") or hasattr(estimator, "classes_")
     try:
         options = {id(estimator): {"zipmap": False}} if classifier else None
-        proto = skl2onnx.to_onnx(estimator, initial_types=initial_types, target_opset=EXPORT_OPSET, options=options)
+        with warnings.catch_warnings():
+            # Converters read attributes that scikit-learn has announced to remove; the versions are ours to keep together.
+            warnings.simplefilter("ignore", FutureWarning)
+            proto = skl2onnx.to_onnx(estimator, initial_types=initial_types, target_opset=EXPORT_OPSET, options=options)
     except Exception as error:
         name = type(estimator).__name__
         raise ModelError(

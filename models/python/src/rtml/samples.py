@@ -88,7 +88,7 @@ def car_insurance(rows: int = 1000, *, seed: int = 5) -> Any:
             ],
         }
     )
-    frame["purchase"] = np.where(draw.random(rows) < chance, "yes", None)
+    frame["purchase"] = pd.Series(["yes" if lucky else None for lucky in draw.random(rows) < chance], dtype=object)
     for column in ("age", "gender", "carbrand", "country", "leasing"):
         frame[column] = frame[column].astype(object).where(draw.random(rows) > 0.05, None)
     frame["age"] = frame["age"].astype(float)

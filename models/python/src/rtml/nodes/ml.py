@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import math
 import os
 import warnings
@@ -544,18 +545,22 @@ def export_torch(
     outputs = output_names or ["score"]
     model.eval()
     file = io.BytesIO()
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
-        batch = torch.export.Dim("batch", min=1, max=65536)
-        program = torch.onnx.export(
-            model,
-            args,
-            dynamo=True,
-            input_names=names,
-            output_names=outputs,
-            dynamic_shapes=tuple({0: batch} for _ in args),
-            opset_version=18,
-            verbose=False,
-        )
+        with warnings.catch_warnings():
+            # The exporter warns of its own future; an author can do nothing about it.
+            warnings.simplefilter("ignore")
+            batch = torch.export.Dim("batch", min=1, max=65536)
+            program = torch.onnx.export(
+                model,
+                args,
+                dynamo=True,
+                input_names=names,
+                output_names=outputs,
+                dynamic_shapes=tuple({0: batch} for _ in args),
+                opset_version=18,
+                verbose=False,
+            )
         program.save(file)
     except Exception as error:
         raise ModelError(
