@@ -85,6 +85,22 @@ export class Gallery {
     }
   }
 
+  /** A key whose record was taken back: a version that nobody can go back to, or a step between two of them. */
+  remove(key: string): void {
+    const [, model, version] = /^version\/([^/]+)\/(.+)$/.exec(key) ?? []
+    if (model !== undefined && version !== undefined) {
+      const name = versionName({ model, version: decodeURIComponent(version) })
+      if (this.#initial.has(name)) return
+      this.#versions.delete(name)
+      this.#metrics.delete(name)
+    }
+    const [, service, revision] = /^routing\/([^/]+)\/(\d+)\//.exec(key) ?? []
+    const revisions = this.#services.get(service ?? '')?.revisions
+    const at = revisions?.findIndex((it) => it.revision === Number(revision)) ?? -1
+    // The last one is what serves, whatever is taken back.
+    if (revisions && at >= 0 && at < revisions.length - 1) revisions.splice(at, 1)
+  }
+
   services(): GalleryService[] {
     return [...this.#services].map(([name, service]) => ({ name, ...service }))
   }

@@ -15,6 +15,7 @@ export {
   encodeRecord,
   type Facts,
   INLINE_BYTES,
+  keyOf,
   type NewOnnx,
   type NewVersion,
   type Role,

@@ -214,7 +214,8 @@ type Keyed =
   | { readonly kind: 'version' | 'metrics'; readonly model: string; readonly version: string }
   | { readonly kind: 'routing'; readonly service: string; readonly revision: number; readonly id: string }
 
-function keyOf(record: Keyed): string {
+/** Key of a record, as text. */
+export function keyOf(record: Keyed): string {
   if (record.kind === 'routing') return `routing/${record.service}/${record.revision}/${encodeURIComponent(record.id)}`
   return `${record.kind}/${record.model}/${encodeURIComponent(record.version)}`
 }

@@ -11,6 +11,7 @@ import { openApplicationFile } from '../../processors/host/application-file.ts'
 import { type PrometheusMetrics, prometheusMetrics } from '../../processors/host/prometheus.ts'
 import { decodeSamples, decodeScores, type ProfileScores } from '../../processors/outputs/index.ts'
 import { silentLogger } from '../../processors/runtime/telemetry.ts'
+import type { ModelPool } from '../../processors/scorer/types.ts'
 import { type Plan, planApplication, type RunningApplication, runPlan } from '../../processors/topology.ts'
 import { eventually } from '../engine/contract/conditions.ts'
 import { identityModel, node } from '../unit/scorer/proto-writer.ts'
@@ -66,7 +67,11 @@ export type Started = RunningApplication & { readonly metrics: PrometheusMetrics
 export async function start(
   file: string,
   engine: Engine,
-  { alter = (plan) => plan, clock = systemClock }: { alter?: (plan: Plan) => Plan; clock?: Clock } = {},
+  {
+    alter = (plan) => plan,
+    clock = systemClock,
+    createPool,
+  }: { alter?: (plan: Plan) => Plan; clock?: Clock; createPool?: () => Promise<ModelPool> } = {},
 ): Promise<Started> {
   const metrics = prometheusMetrics()
   const running = await runPlan(alter(await planOf(file)), {
@@ -78,6 +83,7 @@ export async function start(
     logger: silentLogger,
     env: () => undefined,
     signal: new AbortController().signal,
+    ...(createPool ? { createPool } : {}),
   })
   return Object.assign(running, { metrics })
 }

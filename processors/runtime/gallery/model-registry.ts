@@ -11,6 +11,7 @@ import {
   Gallery,
   type GalleryService,
   type GalleryVersion,
+  keyOf,
   type ModelVersion,
   type NewOnnx,
   type NewVersion,
@@ -59,6 +60,8 @@ export interface ChangeRequest extends Author {
 /** Versions of a model whose ONNX files are kept besides those that the last routings name; older ones are history. */
 const KEPT_FILES = 20
 const KEPT_ROUTINGS = 20
+/** Of a learner that publishes every few seconds: versions without a file, and steps from one to the next, that are kept. */
+const KEPT_LEARNED = 200
 /** How long an append may take to become readable. */
 const READABLE_MS = 5_000
 const HASH_BYTES = 1_048_576
@@ -171,7 +174,23 @@ export class ModelRegistry {
     await this.#publishFileVersions(roles)
     const { action, by, why = '', evidence = {} } = request
     const placed = withRanges(current.roles, roles, service)
-    return this.#write({ service, action, roles: placed, disabled, blocked, by, why, evidence }, current.revision)
+    const made = await this.#write(
+      { service, action, roles: placed, disabled, blocked, by, why, evidence },
+      current.revision,
+    )
+    if (action === 'route') await this.#takeBackSteps(service)
+    return made
+  }
+
+  /** Promotions and roll-backs stay for ever; a learner's steps from one version to the next don't. */
+  async #takeBackSteps(service: string): Promise<void> {
+    const steps = this.gallery.service(service)?.revisions.filter(({ action }) => action === 'route') ?? []
+    await this.#takeBack(steps.slice(0, -KEPT_LEARNED).map((it) => keyOf({ kind: 'routing', ...it })))
+  }
+
+  async #takeBack(keys: readonly string[]): Promise<void> {
+    const { log, topic } = this.#options
+    if (keys.length > 0) await log.append(keys.map((key) => ({ topic, key: Buffer.from(key), value: null })))
   }
 
   /** What the application file says becomes the first revision: the file may change, and one can still go back to it. */
@@ -274,6 +293,7 @@ export class ModelRegistry {
       if (at < this.#position) continue
       try {
         const record = decodeRecord(key, value)
+        if (value === null) this.gallery.remove(key?.toString() ?? '')
         if (record && this.gallery.add(record, at)) isChanged = true
       } catch (error) {
         this.#options.onRefused?.(error as Error, at)
@@ -337,6 +357,11 @@ export class ModelRegistry {
     for (const version of kept.slice(0, -KEPT_FILES)) {
       if (!named.has(versionName(version))) await this.#drop(version)
     }
+    const learned = this.gallery
+      .versions(service)
+      .filter((it) => it.model === model && it.origin === 'learner' && it.onnx.at === 'dropped')
+    const old = learned.slice(0, -KEPT_LEARNED).filter((it) => !named.has(versionName(it)))
+    await this.#takeBack(old.map(({ model, version }) => keyOf({ kind: 'version', model, version })))
   }
 
   async #drop(version: GalleryVersion): Promise<void> {
