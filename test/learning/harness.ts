@@ -29,6 +29,7 @@ import {
   learnerShard,
   learnerTasks,
 } from '../../processors/runtime/learning/learning-service.ts'
+import { retry } from '../../processors/runtime/retry.ts'
 import { silentLogger } from '../../processors/runtime/telemetry.ts'
 import { type Plan, planApplication, topicSpecs } from '../../processors/topology.ts'
 import { eventually } from '../engine/contract/conditions.ts'
@@ -130,7 +131,8 @@ export async function append(
 ): Promise<void> {
   const topic = plan.topics.examples
   const columns = exampleColumns(plan.featureSet)
-  const id = await engine.registry.register(examplesSubject(topic), examplesSchema(columns))
+  const register = () => engine.registry.register(examplesSubject(topic), examplesSchema(columns))
+  const id = await retry(context(engine), new AbortController().signal, register)
   const records = list.map(
     (it): NewRecord => ({
       topic,
@@ -204,7 +206,7 @@ export async function checkpoint(engine: Engine, plan: Plan, name = 'online'): P
 /** Waits until the checkpoint has everything that is in the topic. */
 export async function learned(engine: Engine, plan: Plan, name = 'online'): Promise<LearnerStream> {
   let stream: LearnerStream | undefined
-  await eventually('everything is learned', { deadlineMs: 20_000, testMs: 30_000 }, async () => {
+  await eventually('everything is learned', { deadlineMs: 45_000, testMs: 60_000 }, async () => {
     stream = await checkpoint(engine, plan, name)
     if (!stream) return false
     for (const { topic, partition, end } of await engine.log.bounds(plan.topics.examples)) {
