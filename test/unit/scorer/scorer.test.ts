@@ -422,6 +422,28 @@ describe('a hot swap', () => {
     expect([...pool.loaded.keys()].map((it) => it.slice(0, 3)).sort()).toEqual(['a@2', 'b@2'])
   })
 
+  it('scores with the models that are deployed where the row is asked for, and lays samples out for the stream only', async () => {
+    const { scorer } = await scorerOf([
+      simple('all'),
+      simple('stream', { deploy: 'hub' }),
+      simple('http', { deploy: 'edge' }),
+    ])
+    const [everywhere, hub, edge] = [
+      row('a', [1]),
+      { ...row('b', [1]), at: 'hub' as const },
+      { ...row('c', [1]), at: 'edge' as const },
+    ]
+    const scores = await scorer.score([everywhere, hub, edge])
+    expect(scores.map((it) => it.map(({ model }) => model))).toEqual([
+      ['all', 'stream', 'http'],
+      ['all', 'stream'],
+      ['all', 'http'],
+    ])
+    expect(scorer.outputs().map(({ model }) => model)).toEqual(['all', 'stream'])
+    const mixed = [simple('c', { service: 's' }), simple('d', { service: 's', role: 'arm', share: 0.5, deploy: 'hub' })]
+    await expect(scorer.swap({ models: mixed })).rejects.toThrow(/deployed to both and hub/)
+  })
+
   it('keeps a session that the new plan uses too, and the previous scores of a model', async () => {
     const [a, b] = versions('1', { fallback: { kind: 'previous' } }) as [ScorerModel, ScorerModel]
     const { scorer, pool } = await scorerOf([a, b])
