@@ -2,6 +2,9 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { type EpochMs, epochMs, type Ms } from '../../processors/app/units.ts'
 import { decodeSegment, type SegmentRecord } from '../../processors/outputs/index.ts'
+import { shardOf } from '../../processors/runtime/repair/keyed-stage.ts'
+import { verifyShard } from '../../processors/runtime/repair/verify.ts'
+import { replayStages } from '../../processors/topology.ts'
 import { eventually } from '../engine/contract/conditions.ts'
 import { everything, folder, openData, PATIENCE, type Started, settled, start } from './harness.ts'
 
@@ -125,5 +128,61 @@ describe('segments in the stream', { timeout: PATIENCE.testMs }, () => {
     const running = await shop()
     await sent(running, event('b', 0), event('b', 1), event('b', 2))
     expect(await transitions(running)).toEqual([['b', 'keen', 'realized', 2, 'score']])
+  })
+
+  it('count duplicates once, refuse late events, and leave a profile that was silent for its whole life', async () => {
+    const running = await shop(`${APPLICATION}events: { ttl: 2h, lateness: 10m }\n`)
+    clock.at = START + 20 * MINUTE
+    const first = bought('c', 20, 60)
+    await sent(running, first, first, bought('c', 0, 60))
+    expect(await transitions(running)).toEqual([
+      ['c', 'buyers', 'realized', 20, 'event'],
+      ['c', 'quiet_buyers', 'realized', 20, 'event'],
+    ])
+    await sent(running, bought('c', 15, 60))
+    expect((await transitions(running)).slice(2)).toEqual([['c', 'spenders', 'realized', 20, 'event']])
+    clock.at = START + 300 * MINUTE
+    await sent(running, bought('c', 300, 1))
+    // What was due meanwhile has left once, by a tick or with the event that says how late it is.
+    const ours = await transitions(running)
+    expect(ours.filter(([, segment, status]) => segment === 'spenders' && status === 'exited')).toHaveLength(1)
+  })
+
+  it('are the same after a stop in the midst, an exit that was due meanwhile, and a replay of the log', async () => {
+    const place = await folder(APPLICATION)
+    open.push(place)
+    const engine = await openData(place.data, clock)
+    open.push(engine)
+    let running = await start(place.file, engine, { clock })
+    await sent(running, ...[0, 1, 2].flatMap((minute) => [event('d', minute), bought('e', minute)]))
+    await running[Symbol.asyncDispose]()
+    // Nobody runs when the window of e's last purchase ends.
+    clock.at = START + 40 * MINUTE
+    running = await start(place.file, engine, { clock })
+    open.push(running)
+    const left = async () =>
+      (await transitions(running)).filter(([id, segment, status]) => `${id} ${segment} ${status}` === 'e buyers exited')
+    await eventually('the exit', PATIENCE, async () => (await left()).length > 0)
+    await sent(running, event('d', 3))
+    expect(await left()).toEqual([['e', 'buyers', 'exited', 32 + 1 / MINUTE, 'time']])
+    const seen = (await transitions(running)).map(([id, segment, status]) => `${id} ${segment} ${status}`)
+    expect(seen.filter((it) => it === 'd keen realized')).toHaveLength(1)
+    for (const keyed of replayStages(running.plan, { engine, clock, env: () => undefined })) {
+      for (const { partition } of await engine.log.bounds(keyed.stage.topic)) {
+        const result = await verifyShard({
+          log: engine.log,
+          store: engine.store,
+          featureSet: running.plan.featureSet,
+          keyed,
+          shard: shardOf(keyed.stage, partition),
+          snapshotTopic: undefined,
+          clock,
+          sample: 100,
+          seed: 1,
+          signal: new AbortController().signal,
+        })
+        expect(result.differences).toEqual([])
+      }
+    }
   })
 })
