@@ -22,6 +22,7 @@ import { rebuildCommand } from './rebuild.ts'
 import { replayCommand } from './replay.ts'
 import { reshardCommand } from './reshard.ts'
 import { runCommand } from './run.ts'
+import { segmentsCommand } from './segments.ts'
 import { testCommand } from './test.ts'
 import { topicsCommand } from './topics.ts'
 import { verifyCommand } from './verify.ts'
@@ -61,6 +62,7 @@ SCHEMA_REGISTRY_URL = Kafka. Exit codes: 0 done, 1 failed, 2 bad usage.`,
     rebuildCommand(),
     backfillCommand(),
     reshardCommand(),
+    segmentsCommand(),
     bootstrapCommand(),
     profileCommand(),
     explainCommand(),

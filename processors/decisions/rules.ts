@@ -72,8 +72,11 @@ export class RuleCompiler {
   readonly #tenant: string
   #columnsOf: ConditionContext['columnsOf']
 
-  /** @throws RtmlError CONFIG naming `segments.<name>` or `decisions.<name>` */
-  constructor(app: Application, schema: RuleSchema, expressions: Pick<Expressions, 'compile'>) {
+  /**
+   * @param more other rules that are to be possible, too
+   * @throws RtmlError CONFIG naming `segments.<name>` or `decisions.<name>`
+   */
+  constructor(app: Application, schema: RuleSchema, expressions: Pick<Expressions, 'compile'>, more?: RuleDefinitions) {
     this.#app = app
     this.#tenant = schema.tenant
     this.#context = {
@@ -85,6 +88,7 @@ export class RuleCompiler {
     }
     this.#columnsOf = placeholderColumns(app)
     this.initial = this.compile(app, 0)
+    if (more) this.compile(more, 0)
     this.hidden = this.#table.definitions
     this.#table.close()
   }

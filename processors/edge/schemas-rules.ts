@@ -84,5 +84,24 @@ export const previewAnswer = situation.extend({
   with: situation.nullable().meta({ description: 'the same with the given definitions; null when none are given' }),
 })
 
+const counts = z.object({ entered: z.int(), exited: z.int(), members: z.int() })
+const offers = z.record(z.string(), z.int())
+export const replayBody = z.strictObject({
+  ...definitionsBody.shape,
+  last: z
+    .string()
+    .regex(/^\d{1,6}[smhd]$/)
+    .optional()
+    .meta({ description: 'how much of the log: 30m, 6h (default), 7d' }),
+})
+export const replayAnswer = z.object({
+  from: z.string(),
+  events: z.int(),
+  profiles: z.int(),
+  isPartial: z.boolean().meta({ description: 'more profiles than are followed: figures of the first ones' }),
+  segments: z.array(z.object({ name: z.string(), before: counts, after: counts })),
+  decisions: z.array(z.object({ name: z.string(), answers: z.int(), changed: z.int(), before: offers, after: offers })),
+})
+
 export const parseSegment = (value: unknown) => segmentSchema.safeParse(value)
 export const parseDecision = (value: unknown) => decisionSchema.safeParse(value)

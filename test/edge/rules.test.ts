@@ -218,4 +218,29 @@ describe('rules that change while the application runs', () => {
     })
     expect(await check({ segments: { x: { wen: 'true' } } })).toMatchObject({ valid: false })
   })
+
+  it('says what would have changed over the log, conditions that nothing keeps yet included', async () => {
+    const { decisions } = await rules()
+    const { definition } = decisions.find(({ name }: { name: string }) => name === 'hero')
+    const payload = {
+      segments: {
+        viewers: { when: 'count(eventType == "commerce.productViews", "2h") >= 2' },
+        never: { when: 'exists(eventType == "never", "1h")' },
+      },
+      decisions: { hero: { ...definition, rules: [] } },
+      last: '1h',
+    }
+    const answer = await shop.server.inject({ method: 'POST', url: '/v1/rules/preview', payload })
+    expect(answer.statusCode, answer.body).toBe(200)
+    const preview = answer.json()
+    const of = (section: 'segments' | 'decisions', name: string) =>
+      preview[section].find((it: { name: string }) => it.name === name)
+    // Who has three events is in now; with the other rule, who has seen two products: only d.
+    expect(of('segments', 'viewers').after).toEqual({ entered: 1, exited: 0, members: 1 })
+    expect(of('segments', 'never').after).toEqual({ entered: 0, exited: 0, members: 0 })
+    const hero = of('decisions', 'hero')
+    expect(hero.after).toEqual({ none: hero.answers })
+    expect(hero.changed).toBe(hero.answers - (hero.before.none ?? 0))
+    expect(hero.changed).toBeGreaterThan(10)
+  })
 })

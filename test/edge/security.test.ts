@@ -70,6 +70,7 @@ const ROUTES: readonly [string, string, Scope][] = [
   ['GET', '/v1/rules/history', 'rules:read'],
   ['POST', '/v1/rules/check', 'rules:read'],
   ['POST', '/v1/decisions/preview', 'rules:read'],
+  ['POST', '/v1/rules/preview', 'rules:read'],
   ['PUT', '/v1/rules/segments/keen', 'rules:write'],
   ['PUT', '/v1/rules/decisions/hero', 'rules:write'],
   ['DELETE', '/v1/rules/segments/keen?revision=0&why=test', 'rules:write'],

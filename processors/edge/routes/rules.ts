@@ -2,11 +2,13 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
 import type { z } from 'zod'
+import { parseDuration } from '../../app/duration.ts'
 import { RtmlError } from '../../app/errors.ts'
 import type { XdmEvent } from '../../app/event.ts'
 import { groupOf } from '../../app/topics.ts'
 import { epochMs } from '../../app/units.ts'
 import type { Chosen } from '../../decisions/decide.ts'
+import { previewRules } from '../../host/rule-preview.ts'
 import type { RuleBook } from '../../runtime/rules/rule-book.ts'
 import { isGone, type Overlay, type RuleChange } from '../../runtime/rules/rule-record.ts'
 import { RULES_KEY, unpackShardRules } from '../../runtime/rules/shard-rules.ts'
@@ -26,6 +28,8 @@ import {
   parseSegment,
   previewAnswer,
   previewBody,
+  replayAnswer,
+  replayBody,
   ruleBody,
   ruleParams,
   ruleQuery,
@@ -98,6 +102,28 @@ export function ruleRoutes({ server, edge }: RouteContext): void {
       response: answers({ 200: previewAnswer }, [404, 413, 415, 422]),
     },
     handler: ({ body }) => preview(edge(), body),
+  })
+  let isReplaying = false
+  server.route<{ Body: z.output<typeof replayBody> }>({
+    method: 'POST',
+    url: '/v1/rules/preview',
+    bodyLimit: BODY_BYTES,
+    config: { scope: 'rules:read' },
+    schema: {
+      tags: ['rules'],
+      summary: 'What would have changed with other definitions: a replay of the log; nothing is kept',
+      body: inputOf(replayBody),
+      response: answers({ 200: replayAnswer }, [404, 413, 415, 422]),
+    },
+    handler: async ({ body }) => {
+      if (isReplaying) throw new Problem('unavailable', 'Another replay is under way.', { retryAfterS: 5 })
+      isReplaying = true
+      try {
+        return await replay(edge(), body)
+      } finally {
+        isReplaying = false
+      }
+    },
   })
   for (const section of ['segments', 'decisions'] as const) {
     const url = `/v1/rules/${section}/:name`
@@ -271,6 +297,33 @@ async function preview(edge: Edge, body: z.output<typeof previewBody>): Promise<
     evaluatedAt: new Date(at).toISOString(),
     missing: [...missing],
     with: isCompared ? shown(decisions.explain(asked, compiled(book, body))) : null,
+  }
+}
+
+async function replay(edge: Edge, body: z.output<typeof replayBody>): Promise<z.output<typeof replayAnswer>> {
+  const book = bookOf(edge)
+  const { segments, decisions } = book.current.definitions
+  const more = parseAll(body)
+  const { plan, engine, clock } = edge
+  try {
+    const preview = await previewRules({
+      plan,
+      engine,
+      clock,
+      before: { segments, decisions },
+      after: { segments: { ...segments, ...more.segments }, decisions: { ...decisions, ...more.decisions } },
+      lastMs: parseDuration(body.last ?? '6h') ?? 0,
+      now: clock.now(),
+      env: (name) => edge.env[name],
+    })
+    return {
+      ...preview,
+      segments: [...preview.segments],
+      decisions: preview.decisions.map((it) => ({ ...it, before: { ...it.before }, after: { ...it.after } })),
+    }
+  } catch (error) {
+    if (error instanceof RtmlError && error.code === 'CONFIG') throw new Problem('unprocessable', error.message)
+    throw error
   }
 }
 
