@@ -23,7 +23,12 @@ const entry: fc.Arbitrary<ScoreEntry> = fc.record({
   score: fc.double(),
   fallback: fc.constantFrom('none', 'previous', 'prior', 'rule'),
   explanation: fc.option(fc.array(fc.record({ feature: fc.string(), contribution: fc.double() }))),
-  attributes: fc.dictionary(fc.string(), fc.oneof(fc.double(), fc.string(), fc.boolean()), { noNullPrototype: true }),
+  // Attributes are named by an application's graph; avsc reads a map into a plain object, which can't have a key __proto__.
+  attributes: fc.dictionary(
+    fc.string().filter((name) => name !== '__proto__'),
+    fc.oneof(fc.double(), fc.string(), fc.boolean()),
+    { noNullPrototype: true },
+  ),
 })
 /** The years 0–9999 of RFC 3339. avsc's longs are wrong beyond ±2^52, the year 144,000. */
 const time = fc.integer({ min: -62_167_219_200_000, max: 253_402_300_799_999 }).map(epochMs)
