@@ -157,6 +157,7 @@ describe.skipIf(python.kind === 'missing')('pyarrow, pandas and DuckDB', () => {
         'rtml.format': '1',
         'rtml.app': 'shop',
         'rtml.feature_set': '0123456789ab',
+        'rtml.vector': '3 2',
         'rtml.models': '{"propensity":["3","4"],"basket":["1"]}',
       })
     } finally {
