@@ -23,15 +23,16 @@ export function needlesOf(identities: readonly string[], spellings: readonly str
   const keys = identities.map((it) => Buffer.from(it))
   const ids = [...new Set([...identities.map((it) => it.slice(it.indexOf(':') + 1)), ...spellings])]
   const patterns = ids.filter((id) => id !== '').flatMap(patternsOf)
+  // Whole parts only: ECID:v7 is not in ECID:v70.
+  const isIn = (text: string) => partsOf(text).some((part) => identities.includes(part) || ids.includes(part))
   const isInBytes = (bytes: Buffer) => patterns.some((pattern) => bytes.includes(pattern))
   return {
     identities,
     isKeyOf: ({ key }) => key !== null && keys.some((it) => it.equals(key)),
-    isIn: (text) => identities.some((it) => text.includes(it)) || ids.some((id) => partsOf(text).includes(id)),
+    isIn,
     isInBytes,
     isInRecord({ key, value, headers }) {
-      if (key !== null && (keys.some((it) => it.equals(key)) || ids.includes(key.toString()) || isInBytes(key)))
-        return true
+      if (key !== null && (isIn(key.toString()) || isInBytes(key))) return true
       if (value !== null && isInBytes(value)) return true
       return Object.values(headers).some(isInBytes)
     },

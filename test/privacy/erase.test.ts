@@ -190,6 +190,31 @@ describe('erasing a person', { timeout: 60_000 }, () => {
     expect(await verify(report)).toMatchObject({ left: [], startedAnew: [KEY] })
   })
 
+  it('takes the person out of segments, and publishes it', async () => {
+    plan = await planOf(
+      { ...(DEFINITION as object), segments: { viewers: { when: 'exists(eventType != "")' } } },
+      place.engine,
+    )
+    app = await start(plan, place.engine)
+    await feed([ofPerson(1), ofPerson(2), ...rawEvents(plan.topics.raw('web'), 60, 10)])
+    const membership = async () => {
+      const newest = new Map<string, boolean>()
+      for (const bounds of await place.engine.log.bounds(plan.topics.segments))
+        for await (const run of place.engine.log.read(bounds, offset(0), { until: bounds.end }))
+          for (const { key, value } of run.records) newest.set(key!.toString(), value !== null)
+      return newest
+    }
+    const of = `${KEY}|viewers`
+    expect((await membership()).get(of)).toBe(true)
+    const report = await erase()
+    await drained(app)
+    expect((await membership()).get(of)).toBe(false)
+    expect((await verify(report)).left).toEqual([])
+    await feed([ofPerson(90)])
+    expect((await membership()).get(of)).toBe(true)
+    expect(await verify(report)).toMatchObject({ left: [], startedAnew: [KEY] })
+  })
+
   it('covers the identities that events carried together, over several steps', async () => {
     const linked = structuredClone(DEFINITION) as {
       sources: { web: { mapping: { fields: object } } }
