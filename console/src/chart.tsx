@@ -74,7 +74,8 @@ export function Chart({ label, x, lines, format, isTime = true, height = 160, is
             label: name,
             stroke: colorOf(color),
             width: 1.5,
-            points: { show: false },
+            // A line of one point is none.
+            points: { show: (chart: uPlot) => chart.data[0].length < 3 },
             ...(isDashed ? { dash: [4, 4] } : {}),
           })),
         ],

@@ -1,6 +1,7 @@
 /** Numbers, durations and times as people read them. */
 const whole = new Intl.NumberFormat('en', { maximumFractionDigits: 0 })
 const compacted = new Intl.NumberFormat('en', { notation: 'compact', maximumSignificantDigits: 3 })
+const tenth = new Intl.NumberFormat('en', { maximumFractionDigits: 1 })
 const significant = new Intl.NumberFormat('en', { maximumSignificantDigits: 4 })
 
 export const NONE = '–'
@@ -64,7 +65,7 @@ export function bytes(value: number | null | undefined): string {
 }
 
 export const percent = (part: number, all: number): string =>
-  all === 0 ? NONE : `${((100 * part) / all).toFixed(part === 0 || part === all ? 0 : 1)} %`
+  all === 0 ? NONE : `${tenth.format((100 * part) / all)} %`
 
 /** Base64 → text, or undefined when the bytes are no UTF-8. */
 export function textOf(base64: string): string | undefined {

@@ -1,11 +1,11 @@
 import { useState } from 'preact/hooks'
-import { download } from '../api.ts'
+import { ApiProblem, download } from '../api.ts'
 import { bytes, count, duration, number, signed } from '../format.ts'
 import { frame } from '../live.ts'
 import { useLoad } from '../load.ts'
 import { go, path, to } from '../route.ts'
 import type { Profile, Why } from '../types.ts'
-import { Badge, Empty, Facts, Failure, Field, Meter, Page, Section, Table, Time, Waiting } from '../ui.tsx'
+import { Badge, Empty, Facts, Failure, Field, Meter, Notice, Page, Section, Table, Time, Waiting } from '../ui.tsx'
 
 export function ProfilesPage() {
   const [, namespace, id] = path.value
@@ -79,7 +79,7 @@ function Found({ namespace, id }: { namespace: string; id: string }) {
   const address = `v1/profiles/${encodeURIComponent(namespace)}/${encodeURIComponent(id)}`
   const { value, error, reload } = useLoad<Profile>(address)
   const [failed, setFailed] = useState<Error>()
-  if (!value) return error ? <Failure error={error} retry={reload} /> : <Waiting what="profile" />
+  if (!value) return error ? <Unknown address={address} error={error} retry={reload} /> : <Waiting what="profile" />
   return (
     <>
       <Section title={`${namespace}:${id}`}>
@@ -131,6 +131,22 @@ function Found({ namespace, id }: { namespace: string; id: string }) {
   )
 }
 
+/** A profile whose features have expired may still have scores in the log, with what the model saw. */
+function Unknown({ address, error, retry }: { address: string; error: Error; retry: () => void }) {
+  const isMissing = error instanceof ApiProblem && error.status === 404
+  const why = useLoad<Why>(isMissing ? `${address}/why` : undefined)
+  if (!why.value) return <Failure error={error} retry={retry} />
+  return (
+    <>
+      <Notice tone="warn">
+        No features are kept now: they have expired since the last event, <Time at={why.value.eventAt} />, or the
+        profile was erased. Its last score is still in the log.
+      </Notice>
+      <Reasons why={why.value} />
+    </>
+  )
+}
+
 function Scores({ profile, address }: { profile: Profile; address: string }) {
   const last = profile.lastScores
   const why = useLoad<Why>(last ? `${address}/why?eventId=${encodeURIComponent(last.eventId)}` : undefined)
@@ -144,44 +160,47 @@ function Scores({ profile, address }: { profile: Profile; address: string }) {
     )
   }
   return (
+    <>
+      {why.isLoading && <Waiting what="scores" />}
+      <Failure error={why.error} retry={why.reload} />
+      {why.value && <Reasons why={why.value} />}
+    </>
+  )
+}
+
+function Reasons({ why }: { why: Why }) {
+  return (
     <Section
       title="Why this score"
       about={
         <>
-          Event <code>{last.eventId}</code>, <Time at={last.eventAt} />; scored <Time at={last.processedAt} />.
+          Event <code>{why.eventId}</code>, <Time at={why.eventAt} />; scored <Time at={why.processedAt} />.
         </>
       }
     >
       <div class="cards">
-        {last.scores.map((it) => {
-          const reason = why.value?.scores.find((other) => other.model === it.model && other.output === it.output)
-          return (
-            <div class="card" key={`${it.model}.${it.output}`}>
-              <h3>
-                {it.model} <small class="soft">version {it.version}</small>
-              </h3>
-              <p class="row">
-                <Meter value={it.score} label={it.model} />
-                <Badge tone={it.role === 'champion' ? 'accent' : 'plain'}>{it.role}</Badge>
-                {it.fallback !== 'none' && <Badge tone="warn">fallback: {it.fallback}</Badge>}
-              </p>
-              {reason && <Attributions of={reason.explanation} isKnown={why.value?.trace.sample != null} />}
-            </div>
-          )
-        })}
+        {why.scores.map((it) => (
+          <div class="card" key={`${it.model}.${it.output}`}>
+            <h3>
+              {it.model} <small class="soft">version {it.version}</small>
+            </h3>
+            <p class="row">
+              <Meter value={it.score} label={it.model} />
+              <Badge tone={it.role === 'champion' ? 'accent' : 'plain'}>{it.role}</Badge>
+              {it.fallback !== 'none' && <Badge tone="warn">fallback: {it.fallback}</Badge>}
+            </p>
+            <Attributions of={it.explanation} isKnown={why.trace.sample !== null} />
+          </div>
+        ))}
       </div>
-      {why.isLoading && last && <Waiting what="reasons" />}
-      <Failure error={why.error} retry={why.reload} />
-      {why.value && (
-        <Facts
-          facts={[
-            ['Score', <code key="score">{why.value.trace.score}</code>],
-            ['Vector that the model saw', <code key="sample">{why.value.trace.sample ?? 'not found'}</code>],
-            ['Event', <code key="input">{why.value.trace.input ?? 'not found'}</code>],
-            ['Trace', <code key="trace">{why.value.trace.traceparent ?? 'none'}</code>],
-          ]}
-        />
-      )}
+      <Facts
+        facts={[
+          ['Score', <code key="score">{why.trace.score}</code>],
+          ['Vector that the model saw', <code key="sample">{why.trace.sample ?? 'not found'}</code>],
+          ['Event', <code key="input">{why.trace.input ?? 'not found'}</code>],
+          ['Trace', <code key="trace">{why.trace.traceparent ?? 'none'}</code>],
+        ]}
+      />
     </Section>
   )
 }

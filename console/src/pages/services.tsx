@@ -121,7 +121,7 @@ const behind = ({ serving, revision }: Service): string =>
 
 type Verb = 'promote' | 'rollback' | 'disable' | 'enable'
 const VERBS: readonly (readonly [Verb, string])[] = [
-  ['promote', 'Promote: the next step, or the share below'],
+  ['promote', 'Promote: next step, or a share'],
   ['rollback', 'Roll back to who served before'],
   ['disable', 'Switch off'],
   ['enable', 'Switch on again'],
