@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process'
 import { cpSync, globSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { consoleDir } from '../processors/host/console.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 const DIST = join(ROOT, 'dist')
@@ -13,4 +14,5 @@ if (!process.argv.includes('--clean')) {
   if (status !== 0) process.exit(status ?? 1)
   // Read at run time, beside the code that reads them.
   for (const file of globSync('processors/**/*.lua', { cwd: ROOT })) cpSync(join(ROOT, file), join(DIST, file))
+  await consoleDir()
 }

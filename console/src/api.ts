@@ -43,7 +43,7 @@ export const authorization = (): Record<string, string> =>
  * @throws ApiProblem; TypeError when the server can't be reached
  */
 export async function request(
-  method: 'GET' | 'POST',
+  method: 'GET' | 'POST' | 'PUT' | 'DELETE',
   path: string,
   body?: unknown,
   signal?: AbortSignal,

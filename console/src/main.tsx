@@ -6,6 +6,7 @@ import { DeadLettersPage } from './pages/dead-letters.tsx'
 import { FeaturesPage } from './pages/features.tsx'
 import { LearnersPage } from './pages/learners.tsx'
 import { ProfilesPage } from './pages/profiles.tsx'
+import { RulesPage } from './pages/rules.tsx'
 import { ServicesPage } from './pages/services.tsx'
 import { SourcesPage } from './pages/sources.tsx'
 import { TopologyPage } from './pages/topology.tsx'
@@ -21,6 +22,7 @@ const PAGES: readonly PageEntry[] = [
   { id: 'features', name: 'Features', key: 'f', scope: 'features:read', page: FeaturesPage },
   { id: 'services', name: 'Services', key: 'v', scope: 'services:read', page: ServicesPage },
   { id: 'learners', name: 'Learners', key: 'l', scope: 'services:read', page: LearnersPage },
+  { id: 'rules', name: 'Rules', key: 'r', scope: 'rules:read', page: RulesPage },
   { id: 'profiles', name: 'Profiles', key: 'p', scope: 'profiles:read', page: ProfilesPage },
   { id: 'dead-letters', name: 'Dead letters', key: 'd', scope: 'dead-letters:read', page: DeadLettersPage },
   { id: 'audit', name: 'Audit', key: 'a', scope: 'audit:read', page: AuditPage },

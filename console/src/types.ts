@@ -14,6 +14,13 @@ import type {
   sourcesAnswer,
   tryAnswer,
 } from '../../processors/edge/schemas-operations.ts'
+import type {
+  changedAnswer,
+  checkAnswer,
+  historyAnswer,
+  previewAnswer,
+  rulesAnswer,
+} from '../../processors/edge/schemas-rules.ts'
 
 export type Session = z.output<typeof sessionAnswer>
 export type Frame = z.output<typeof liveFrame>
@@ -34,3 +41,8 @@ export type Service = z.output<typeof serviceDetail>
 export type Pushed = z.output<typeof pushedAnswer>
 export type Learners = z.output<typeof learnersAnswer>
 export type Learner = z.output<typeof learnerAnswer>
+export type Rules = z.output<typeof rulesAnswer>
+export type RuleCheck = z.output<typeof checkAnswer>
+export type RuleChanged = z.output<typeof changedAnswer>
+export type RuleHistory = z.output<typeof historyAnswer>
+export type RulePreview = z.output<typeof previewAnswer>

@@ -82,7 +82,7 @@ const CATCH_UP_MS = 30_000
 
 export function demoCommand(): Command {
   return new Command('demo')
-    .description('replay real shopping events through the embedded engine, with live scores and a local page')
+    .description('replay real shopping events through the embedded engine, with live scores and the console')
     .option('--once', 'replay once as fast as it goes, without a page, and exit')
     .option('--json', 'print one JSON line at the end')
     .option('--port <port>', 'port of the page; 0 takes any free one', portOption, 8080)

@@ -42,7 +42,7 @@ export function createProgram(): Command {
       'after',
       `
 Start here:
-  rtml demo                              real shopping events, live scores, a local page
+  rtml demo                              real shopping events, live scores, the console
   rtml init shop                         an application of your own, in the folder shop
 
 The engine is chosen by the environment: nothing set = embedded, in the directory .rtml; KAFKA_BROKERS, REDIS_URL and

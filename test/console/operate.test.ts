@@ -183,6 +183,46 @@ describe('services', () => {
   })
 })
 
+describe('rules', () => {
+  it('are checked, previewed for a profile and saved with a reason; a change from an old revision is refused', async () => {
+    const { page, faults } = await at('rules')
+    const name = await page.getByRole('region', { name: 'Table: Segments' }).locator('tbody a').first().textContent()
+    await page.goto(`${address}#/rules/segments/${name}`)
+    const other = await at(`rules/segments/${name}`)
+    const edit = async (on: Page, definition: object, why: string) => {
+      await on.getByLabel('Definition, as in the application file (JSON)').fill(JSON.stringify(definition))
+      await on.getByLabel('Why (for history and audit log)').fill(why)
+      await on.getByRole('button', { name: 'Check' }).click()
+    }
+    await edit(page, { when: 'features.nothing > 1' }, 'wrong')
+    await page.locator('.notice.bad').waitFor()
+    expect(await page.getByRole('button', { name: 'Save' }).isDisabled()).toBe(true)
+    expect(await violations(page)).toEqual([])
+
+    await edit(page, { when: 'scores.propensity >= 0.4' }, 'a lower bar')
+    await page.getByText('The definition is possible.').waitFor()
+    await page.getByLabel('Identity').fill(ECID)
+    await page.getByRole('button', { name: 'Preview' }).click()
+    await page.getByRole('heading', { name: 'With this definition' }).waitFor()
+    await page.getByRole('button', { name: 'Save' }).click()
+    await page.getByText('Saved as revision').waitFor()
+
+    await edit(other.page, { when: 'scores.propensity >= 0.5' }, 'too late')
+    await other.page.getByText('The definition is possible.').waitFor()
+    await other.page.getByRole('button', { name: 'Save' }).click()
+    expect(await other.page.getByRole('alert').textContent()).toContain('The newest revision is')
+
+    await page.goto(`${address}#/audit`)
+    await page
+      .locator('tbody tr', { hasText: `segment:${name}` })
+      .getByText('a lower bar')
+      .waitFor()
+    expect([...faults, ...other.faults]).toEqual([])
+    await other.page.context().close()
+    await page.context().close()
+  })
+})
+
 describe('by keyboard', () => {
   it('skips to the content, goes to pages, searches, shows the shortcuts, and keeps the focus in sight', async () => {
     const { page } = await at('topology')
