@@ -34,6 +34,7 @@ export function milliseconds(value: number | null | undefined): string {
 }
 
 const UNITS: readonly [number, string][] = [
+  [31_557_600_000, 'y'],
   [86_400_000, 'd'],
   [3_600_000, 'h'],
   [60_000, 'min'],

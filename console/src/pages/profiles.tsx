@@ -212,7 +212,7 @@ function Attributions({ of: all, isKnown }: { of: Why['scores'][number]['explana
     return (
       <p class="soft">
         {isKnown
-          ? 'No feature moved the score away from its baseline.'
+          ? 'No feature moved the score away from its baseline, or this version is no longer loaded.'
           : 'What the model saw of this event is not among the newest samples.'}
       </p>
     )
