@@ -36,6 +36,7 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'expressions',
     'features',
     'gallery',
+    'graph',
     'learner',
     'mapper',
     'onnx',

@@ -10,7 +10,7 @@ import { fetchesOf, PROBLEMS } from '../graph/wire.ts'
 import {
   bindGraph,
   createModelPool,
-  type Difference,
+  describeDifference,
   openBundle,
   type Replay,
   replayTests,
@@ -118,9 +118,6 @@ function print(bundle: Bundle, program: Program, replay: Replay): void {
   else if (!replay.difference)
     printLine(`  tests    ${length} rows equal, largest difference ${replay.largest.toExponential(1)}`)
 }
-
-export const describeDifference = ({ line, node, column, expected, got }: Difference): string =>
-  `tests/input.jsonl line ${line}, node ${node}, column ${column}: expected ${JSON.stringify(expected)}, got ${JSON.stringify(got)}`
 
 async function run(file: string): Promise<void> {
   const bytes = await readFile(file)

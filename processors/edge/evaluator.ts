@@ -17,8 +17,8 @@ export interface Question {
   readonly at?: EpochMs | undefined
   /** Changes the vector: features given by the caller. The scores are then a "what if". */
   readonly override?: ((vector: Vector) => void) | undefined
-  /** Columns of the request as they came, for graphs that read more than features. */
-  readonly record?: Readonly<Record<string, unknown>> | undefined
+  /** What graphs read besides features. */
+  readonly given?: Pick<ScoringRow, 'record' | 'profile'> & { readonly event?: unknown }
   /** Only this service's models. */
   readonly service?: string | undefined
   readonly explain?: boolean
@@ -106,12 +106,14 @@ export class Evaluator {
     const ages = question.ages ? this.#featureSet.ages(inputs) : undefined
     question.override?.(vector)
 
+    const given = question.given
     const row: ScoringRow = {
-      event,
+      // A graph reads the event that the question gives; features were computed without it.
+      event: given?.event === undefined ? event : { ...event, xdm: given.event as XdmEvent['xdm'] },
       vector,
+      ...(given ? { answers: true, record: given.record, profile: given.profile } : {}),
       at: 'edge',
       hypothetical: question.override !== undefined || question.key === undefined,
-      ...(question.record ? { record: question.record } : {}),
       ...(question.explain ? { explain: true } : {}),
       ...(question.service === undefined ? {} : { service: question.service }),
     }

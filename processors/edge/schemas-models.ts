@@ -39,6 +39,8 @@ export const serviceAnswer = z.object({
   deprecated: z.boolean().meta({ description: 'switched off: nobody scores' }),
   url: z.string(),
   featureSetVersion: z.string(),
+  created: z.string().nullable().meta({ description: 'ISO 8601' }),
+  updated: z.string().nullable().meta({ description: 'newest change of who serves' }),
   revision: z.int().meta({ description: 'newest change of who serves; 0: as the application file says' }),
   serving: z
     .int()

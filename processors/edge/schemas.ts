@@ -18,6 +18,22 @@ const question = z
     identity: identity.optional(),
     features: features.optional(),
     xdm: xdm.optional().meta({ description: 'an event that is applied in memory first; nothing is stored' }),
+    record: z.record(z.string().max(256), z.unknown()).optional().meta({
+      description: "columns of a graph's input: features of the same name, or of a service of the edge anything",
+    }),
+    event: z
+      .record(z.string(), z.unknown())
+      .optional()
+      .meta({ description: 'XDM that a graph reads; applied to nothing' }),
+    profile: z
+      .strictObject({
+        features: features.optional(),
+        scores: z.record(z.string(), z.number()).optional(),
+        segments: z.record(z.string(), z.unknown()).optional(),
+        attributes: z.record(z.string(), z.unknown()).optional(),
+      })
+      .optional()
+      .meta({ description: 'what a graph reads of the profile, instead of what is kept' }),
     at: time.optional().meta({ description: 'instant of evaluation without xdm; default: now' }),
   })
   .meta({ description: 'profile by identity, features of the request, an event, or several of them' })
@@ -77,6 +93,11 @@ const prediction = z.object({
   role: z.enum(['champion', 'arm', 'shadow']).nullable(),
   fallback: z.enum(['none', 'previous', 'prior', 'rule']).nullable(),
   outputs: z.record(z.string(), z.number()).meta({ description: 'every output of the model by name' }),
+  output: z
+    .record(z.string(), scalar)
+    .nullable()
+    .optional()
+    .meta({ description: 'of a graph: the columns of its answer; null: the row was filtered or has failed' }),
   evaluatedAt: z.string(),
   state: profileState,
   models: z.array(modelScore).optional(),

@@ -25,6 +25,7 @@ import type { Figures } from './live.ts'
 import type { Overview } from './overview.ts'
 import { Problem, problemOf } from './problem.ts'
 import { auditRoutes } from './routes/audit.ts'
+import { bundleRoutes } from './routes/bundles.ts'
 import { collectRoutes } from './routes/collect.ts'
 import { consoleRoutes } from './routes/console.ts'
 import { deadLetterRoutes } from './routes/dead-letters.ts'
@@ -136,6 +137,7 @@ export async function createServer(sources: ServerSources, options: ServerOption
   collectRoutes(context)
   serviceRoutes(context)
   modelRoutes(context)
+  bundleRoutes(context)
   profileRoutes(context)
   eraseRoutes(context)
   topologyRoutes(context)

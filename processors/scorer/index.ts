@@ -6,6 +6,7 @@ export { RULE_VARIABLES, type ScorerModel, scorerModel } from './plan.ts'
 export { createModelPool, PoolBusy, WorkerCrashed, type WorkerPool } from './pool.ts'
 export {
   type Difference,
+  describeDifference,
   openBundle,
   type Replay,
   replayTests,

@@ -26,6 +26,10 @@ export interface Replay {
   readonly largest: number
 }
 
+/** `tests/input.jsonl line 3, node own, column twice: expected 6.1, got 6`. */
+export const describeDifference = ({ line, node, column, expected, got }: Difference): string =>
+  `tests/input.jsonl line ${line}, node ${node}, column ${column}: expected ${JSON.stringify(expected)}, got ${JSON.stringify(got)}`
+
 /** Numbers agree when |got − expected| ≤ TOLERANCE · max(1, |expected|). */
 const TOLERANCE = 1e-5
 /** Rows of a run: as on the stream. */

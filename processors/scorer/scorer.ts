@@ -9,6 +9,7 @@ import { attributions, baselineOf, type FeatureGroup, groupsOf, type Perturbatio
 import { unitHash } from './hash.ts'
 import { poolKey, type ScorerModel, type ScorerPlan } from './plan.ts'
 import { PreviousScores } from './previous-scores.ts'
+import { type Replay, replayBundle } from './replay-bundle.ts'
 import { armFor, type Service, servicesOf } from './route.ts'
 import { MISSES, type Miss, type Outcome, runModel } from './run-model.ts'
 import type { Attribution, LoadedModel, ModelPool, Score, ScoreOutput, Scorer, ScoringRow } from './types.ts'
@@ -70,6 +71,8 @@ export interface ModelScorer extends Scorer, AsyncDisposable {
   swap(plan: ScorerPlan): Promise<void>
   /** Loads a model and holds it against the feature set, beside what serves. @throws RtmlError MODEL_LOAD, MODEL_INPUT */
   check(model: ScorerModel): Promise<Binding>
+  /** Runs a bundle's own tests where it would run. @throws RtmlError BUNDLE, GRAPH, MODEL_LOAD */
+  replay(bundle: Uint8Array): Promise<Replay>
   serving(): readonly ServingModel[]
   outputs(): readonly ScoreOutput[]
   counters(): ScorerCounters
@@ -194,6 +197,10 @@ class PoolScorer implements ModelScorer {
     } finally {
       this.#release(taken)
     }
+  }
+
+  replay(bundle: Uint8Array): Promise<Replay> {
+    return replayBundle(bundle, this.#options.pool)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -528,7 +535,10 @@ function vectorsOf(
   if (!extension) return assigned.map((at) => (rows[at] as ScoringRow).vector)
   return assigned.map((at) => {
     const row = rows[at] as ScoringRow
-    return extension.extend(row, row.vector, { ...row.profile, scores: namedScores(scores[at] as readonly Score[]) })
+    return extension.extend(row, row.vector, {
+      ...row.profile,
+      scores: { ...row.profile?.scores, ...namedScores(scores[at] as readonly Score[]) },
+    })
   })
 }
 

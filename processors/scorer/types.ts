@@ -101,7 +101,11 @@ export interface ScoringRow {
   readonly explain?: boolean
   /** What is known of the profile besides its features, for graphs that read it. */
   readonly profile?:
-    | { readonly segments?: Readonly<Record<string, unknown>>; readonly attributes?: unknown }
+    | {
+        readonly scores?: Readonly<Record<string, unknown>>
+        readonly segments?: Readonly<Record<string, unknown>>
+        readonly attributes?: unknown
+      }
     | undefined
   /** Ask graphs for the columns of their answers. */
   readonly answers?: boolean

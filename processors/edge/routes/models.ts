@@ -190,7 +190,7 @@ function parseManifest(text: string): ModelManifest {
   }
 }
 
-function operationsOf({ registry, plan, scorer, clock }: Edge): Operations {
+export function operationsOf({ registry, plan, scorer, clock }: Edge): Operations {
   if (!registry) throw new Problem('unavailable', 'This process does not follow the registry of models.')
   return {
     registry,
@@ -206,10 +206,10 @@ async function known({ registry }: Operations, service: string): Promise<void> {
   if (!registry.gallery.service(service)) throw unknownService(service)
 }
 
-const actorOf = ({ principal }: FastifyRequest): string => (isAnonymous(principal) ? 'local' : principal.id)
+export const actorOf = ({ principal }: FastifyRequest): string => (isAnonymous(principal) ? 'local' : principal.id)
 
 /** What the registry refuses, in the words of HTTP. */
-async function asProblem<T>(work: () => Promise<T>): Promise<T> {
+export async function asProblem<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work()
   } catch (error) {
@@ -217,6 +217,8 @@ async function asProblem<T>(work: () => Promise<T>): Promise<T> {
     switch (error.code) {
       case 'MODEL_CONFLICT':
         throw new Problem('conflict', error.message)
+      case 'BUNDLE':
+      case 'GRAPH':
       case 'MODEL_ROUTING':
       case 'MODEL_LOAD':
       case 'MODEL_INPUT':

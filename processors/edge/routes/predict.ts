@@ -4,7 +4,7 @@ import type { XdmEvent } from '../../app/event.ts'
 import { type EpochMs, epochMs } from '../../app/units.ts'
 import type { Vector } from '../../features/types.ts'
 import { valuesOf } from '../../host/profile-view.ts'
-import type { Score } from '../../scorer/types.ts'
+import type { Score, ScoringRow } from '../../scorer/types.ts'
 import { parseRfc3339 } from '../../xdm/index.ts'
 import type { Edge } from '../edge.ts'
 import type { Evaluation } from '../evaluator.ts'
@@ -23,6 +23,10 @@ interface Row {
   readonly features?: FeatureValues | undefined
   readonly xdm?: Readonly<Record<string, unknown>> | undefined
   readonly at?: string | undefined
+  /** What a graph reads besides features. */
+  readonly record?: Readonly<Record<string, unknown>> | undefined
+  readonly event?: Readonly<Record<string, unknown>> | undefined
+  readonly profile?: { readonly features?: FeatureValues } & ScoringRow['profile']
 }
 
 const BODY_BYTES = 1024 * 1024
@@ -72,7 +76,7 @@ function checkService(edge: Edge, service: string, model: string | undefined): v
   }
 }
 
-const QUESTION_KEYS = ['identity', 'features', 'xdm', 'at']
+const QUESTION_KEYS = ['identity', 'features', 'xdm', 'at', 'record', 'event', 'profile']
 
 /** @throws Problem when there is no row */
 function rowsOf(body: Body): Row[] {
@@ -114,8 +118,9 @@ function frameRows(frame: Record<string, Record<string, number | string | boolea
 async function predict(edge: Edge, service: string, row: Row, query: Query, index: number): Promise<Prediction> {
   const event = row.xdm && eventOf(edge, row, index)
   const key = event?.key ?? (row.identity && keyOf(edge, row.identity, index))
-  const given =
-    row.features && compileOverrides(overridesOf(edge, service, row.features), edge.app, edge.plan.featureSet)
+  const graph = edge.serving().some((it) => it.service === service && it.binding.answers !== undefined)
+  const features = graph ? graphFeatures(edge, row) : row.features
+  const given = features && compileOverrides(features, edge.app, edge.plan.featureSet)
   if (given && !given.ok) refuse(index, given.errors)
   const isExplained = query.explain === 'true'
   const evaluation = await edge.evaluator.evaluate({
@@ -123,20 +128,23 @@ async function predict(edge: Edge, service: string, row: Row, query: Query, inde
     events: event ? [event] : [],
     at: row.at === undefined ? undefined : timeOf(row.at, index),
     override: given?.apply,
-    record: row.features,
+    ...(graph ? { given: { record: row.record ?? row.features, event: row.event, profile: row.profile } } : {}),
     service,
     explain: isExplained,
     ages: query.features === 'true',
     budgetMs: edge.app.edge.deadline,
   })
-  return predictionOf(edge, row, key, evaluation, query)
+  const prediction = predictionOf(edge, row, key, evaluation, query)
+  return graph ? { ...prediction, output: answerOf(evaluation.scores, prediction.model) } : prediction
 }
 
-/** A graph of the edge alone may read columns that no profile has: they reach it beside the features. */
-function overridesOf(edge: Edge, service: string, given: FeatureValues): FeatureValues {
-  const isOpen = edge.serving().some((it) => it.service === service && it.definition.deploy === 'edge')
-  if (!isOpen) return given
-  return Object.fromEntries(Object.entries(given).filter(([name]) => edge.plan.featureSet.resolve(name)))
+/** Of what a graph is given, the part that are features; the rest it reads from the request itself. */
+function graphFeatures({ plan }: Edge, { features, record, profile }: Row): FeatureValues | undefined {
+  const all = { ...features, ...record, ...profile?.features }
+  const known = Object.entries(all).filter(
+    ([name, value]) => plan.featureSet.resolve(name) !== undefined && (value === null || typeof value !== 'object'),
+  )
+  return known.length > 0 ? (Object.fromEntries(known) as FeatureValues) : undefined
 }
 
 function eventOf(edge: Edge, { xdm, identity }: Row, index: number): XdmEvent {
@@ -215,6 +223,10 @@ function predictionOf(
     ...(missing.length > 0 ? { warnings: missing.map((part) => WARNINGS[part]) } : {}),
   }
 }
+
+/** The columns of a graph's answer; null: the row was filtered or has failed. */
+const answerOf = (scores: readonly Score[], model: string | null): Prediction['output'] =>
+  scores.find((it) => it.model === model && it.answer)?.answer?.output ?? null
 
 export const WARNINGS = {
   profile: 'the profile could not be read in time: its features are at their defaults',

@@ -53,7 +53,7 @@ export const unknownService = (service: string): Problem =>
 /** Services of the gallery, or of what serves where no gallery is followed. */
 const namesOf = ({ registry, scorer }: Edge): string[] =>
   registry
-    ? registry.gallery.services().map(({ name }) => name)
+    ? registry.gallery.services().flatMap((it) => (currentOf(it).action === 'retire' ? [] : [it.name]))
     : [...new Set(scorer.serving().map(({ service }) => service))]
 
 function serviceOf(edge: Edge, id: string): Service {
@@ -70,6 +70,8 @@ function serviceOf(edge: Edge, id: string): Service {
     deprecated: current?.disabled ?? false,
     url: `/v1/predict/${id}`,
     featureSetVersion: plan.featureSet.version,
+    created: service?.revisions[0]?.at ?? null,
+    updated: current?.at ?? null,
     revision: current?.revision ?? 0,
     serving: state ? (state.serving ?? null) : 0,
     roles: current ? current.roles.map(roleOf) : serving.map((it) => roleOf(it.definition)),
