@@ -1,5 +1,6 @@
 /** Replays a bundle's own tests where it will run: in the pool, through the worker, in micro-batches. */
 import { randomUUID } from 'node:crypto'
+import { RtmlError } from '../app/errors.ts'
 import { type Answer, answersOf, type JsonValue, traceAt } from '../graph/answers.ts'
 import { type BundleTest, type Expected, readBundle } from '../graph/bundle.ts'
 import { compileGraph, type Program } from '../graph/program.ts'
@@ -80,6 +81,28 @@ export async function openBundle(
 export async function replayBundle(bytes: Uint8Array, pool: ModelPool): Promise<Replay> {
   await using loaded = await openBundle(bytes, pool)
   return await replayTests(bytes, loaded.key, pool)
+}
+
+/**
+ * A bundle that is deployed shows first that it does here what it did where it was made.
+ * @throws RtmlError BUNDLE naming the first row and node that differ, or that there is nothing to show it with
+ */
+export async function proveBundle(bytes: Uint8Array, key: string, pool: ModelPool): Promise<void> {
+  const { graph, tests } = readBundle(bytes)
+  const place = { place: graph.name }
+  if (tests.length === 0) {
+    const text =
+      'has no tests, so nothing shows that it does the same here. Write it with some: graph.bundle(tests=frame).'
+    throw new RtmlError('BUNDLE', text, place)
+  }
+  const { difference, problems } = await replayTests(bytes, key, pool)
+  if (!difference) return
+  const why = problems.length > 0 ? ` (${problems[0]})` : ''
+  throw new RtmlError(
+    'BUNDLE',
+    `its tests differ at ${describeDifference(difference)}${why}. Nothing was deployed.`,
+    place,
+  )
 }
 
 export const questionOf = (test: BundleTest['question']): Question =>

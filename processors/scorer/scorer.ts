@@ -9,7 +9,7 @@ import { attributions, baselineOf, type FeatureGroup, groupsOf, type Perturbatio
 import { unitHash } from './hash.ts'
 import { poolKey, type ScorerModel, type ScorerPlan } from './plan.ts'
 import { PreviousScores } from './previous-scores.ts'
-import { type Replay, replayBundle } from './replay-bundle.ts'
+import { proveBundle } from './replay-bundle.ts'
 import { armFor, type Service, servicesOf } from './route.ts'
 import { MISSES, type Miss, type Outcome, runModel } from './run-model.ts'
 import type { Attribution, LoadedModel, ModelPool, Score, ScoreOutput, Scorer, ScoringRow } from './types.ts'
@@ -69,10 +69,11 @@ export interface ModelScorer extends Scorer, AsyncDisposable {
    * @throws ModelRefused with the cause MODEL_LOAD or MODEL_INPUT; RtmlError CONFIG
    */
   swap(plan: ScorerPlan): Promise<void>
-  /** Loads a model and holds it against the feature set, beside what serves. @throws RtmlError MODEL_LOAD, MODEL_INPUT */
+  /**
+   * Loads a model and holds it against the feature set, beside what serves; replays the tests of a bundle.
+   * @throws RtmlError MODEL_LOAD, MODEL_INPUT; BUNDLE naming the first row and node that differ
+   */
   check(model: ScorerModel): Promise<Binding>
-  /** Runs a bundle's own tests where it would run. @throws RtmlError BUNDLE, GRAPH, MODEL_LOAD */
-  replay(bundle: Uint8Array): Promise<Replay>
   serving(): readonly ServingModel[]
   outputs(): readonly ScoreOutput[]
   counters(): ScorerCounters
@@ -193,14 +194,12 @@ class PoolScorer implements ModelScorer {
   async check(model: ScorerModel): Promise<Binding> {
     const taken: string[] = []
     try {
-      return (await this.#prepare({ ...model, fallback: { kind: 'none' } }, undefined, taken)).binding
+      const { binding, key } = await this.#prepare({ ...model, fallback: { kind: 'none' } }, undefined, taken)
+      if (binding.answers) await proveBundle(model.bytes, key, this.#options.pool)
+      return binding
     } finally {
       this.#release(taken)
     }
-  }
-
-  replay(bundle: Uint8Array): Promise<Replay> {
-    return replayBundle(bundle, this.#options.pool)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -57,6 +57,8 @@ const ROUTES: readonly [string, string, Scope][] = [
   ['POST', '/v1/services/buy/disable', 'models:write'],
   ['POST', '/v1/services/buy/enable', 'models:write'],
   ['POST', '/v1/services/buy/versions', 'models:write'],
+  ['POST', '/v1/bundles', 'models:write'],
+  ['DELETE', '/v1/services/unknown', 'models:write'],
   ['GET', '/v1/profiles/ECID/1', 'profiles:read'],
   ['GET', '/v1/profiles/ECID/1/why', 'profiles:read'],
   ['GET', '/v1/profiles/ECID/1/export', 'profiles:read'],

@@ -87,7 +87,7 @@ async function deploy(
     const { body } = request
     if (!Buffer.isBuffer(body) || body.length === 0)
       throw new Problem('unsupported-media-type', 'The body is the bundle, as application/zip.')
-    const operations = { ...operationsOf(edge), replay: (bytes: Uint8Array) => edge.scorer.replay(bytes) }
+    const operations = operationsOf(edge)
     const { version, rows } = await asProblem(() =>
       deployBundle(operations, { bytes: body, service, deploy: targetOf(targets), role, by: actorOf(request), why }),
     )
