@@ -15,12 +15,16 @@ import {
   shareOf,
   versionName,
 } from '../gallery/index.ts'
+import { isBundle } from '../graph/bundle.ts'
 import type { AuditAction } from '../outputs/index.ts'
+import { deployBundle } from '../runtime/gallery/bundles.ts'
 import type { ModelRegistry } from '../runtime/gallery/model-registry.ts'
 import {
   disableModel,
   enableModel,
   type Operations,
+  type Pushed,
+  type PushRequest,
   promoteModel,
   pushModel,
   rollbackModel,
@@ -43,7 +47,8 @@ interface ChangeOptions extends ReadOptions {
 }
 
 interface PushOptions extends ChangeOptions {
-  readonly for: string
+  readonly for?: string
+  readonly deploy?: 'hub' | 'edge' | 'both'
   readonly version?: string
   readonly role?: 'none' | 'shadow' | 'challenger' | 'champion'
   readonly inputs?: string
@@ -137,12 +142,22 @@ export function addRegistryCommands(command: Command): void {
     changing('push')
       .description('check an ONNX file or bundle against the features, and publish it as a version')
       .argument('<file>', 'ONNX file, or bundle (.zip)')
-      .requiredOption('--for <name>', 'model or service that it is for; a new name begins a service')
+      .option(
+        '--for <name>',
+        "model or service that it is for; a new name begins a service; default for a bundle: its graph's name",
+      )
+      .addOption(
+        new Option('--deploy <target>', 'of a bundle: the stream, HTTP, or both (default)').choices([
+          'hub',
+          'edge',
+          'both',
+        ]),
+      )
       .option('--version <version>', 'default: the next whole number')
       .addOption(
         new Option(
           '--role <role>',
-          'default: shadow; champion for a new service; challenger: 5 % of the profiles',
+          'default: shadow; champion for a bundle or a new service; challenger: 5 % of the profiles',
         ).choices(['none', 'shadow', 'challenger', 'champion']),
       )
       .option('--inputs <features>', "features of the model's only input, separated by commas")
@@ -158,6 +173,7 @@ export function addRegistryCommands(command: Command): void {
           'rtml models push new.onnx --for propensity --why "trained on May"',
           'rtml models push new.onnx --for propensity --version 6 --role challenger',
           'rtml models push first.onnx --for churn --inputs views_1h,amount_1h',
+          'rtml models push churn.rtml.zip --deploy edge',
         ),
       )
       .action((file: string, options: PushOptions) => push(file, options)),
@@ -297,10 +313,11 @@ async function push(file: string, options: PushOptions): Promise<void> {
       }
       const sha256 = uri === undefined ? undefined : await registry.sha256(bytes)
       const origin = file.endsWith('.zip') ? 'bundle' : 'push'
-      const about = { action: 'model.push', subject: options.for, reason: why, detail: { by, file } } as const
+      const subject = options.for ?? file
+      const about = { action: 'model.push', subject, reason: why, detail: { by, file } } as const
       const pushed = await auditedCommand(engine, plan.app, about, () =>
-        pushModel(operations, {
-          name: options.for,
+        publish(operations, options, {
+          name: options.for ?? '',
           version,
           manifest,
           service,
@@ -331,6 +348,22 @@ async function push(file: string, options: PushOptions): Promise<void> {
     },
     { create: true },
   )
+}
+
+/** A bundle becomes the champion of its service: it has proved itself. An ONNX file begins as a shadow. */
+async function publish(
+  operations: Operations,
+  { for: name, deploy }: PushOptions,
+  request: PushRequest,
+): Promise<Pushed> {
+  if (!isBundle(request.bytes) || request.uri !== undefined || request.version !== undefined) {
+    if (name === undefined) throw new BadUsage('--for: name the model or service that the file is for.')
+    if (deploy !== undefined)
+      throw new BadUsage('--deploy is of bundles kept in the log; else deploy stands in the manifest.')
+    return pushModel(operations, request)
+  }
+  const { bytes, by, why, revision, role, manifest } = request
+  return deployBundle(operations, { bytes, service: name, deploy, by, why, revision, role, manifest })
 }
 
 function manifestOf({ manifest, inputs }: PushOptions): ModelManifest | undefined {

@@ -5,7 +5,6 @@ export { bindGraph } from './graph-model.ts'
 export { RULE_VARIABLES, type ScorerModel, scorerModel } from './plan.ts'
 export { createModelPool, PoolBusy, WorkerCrashed, type WorkerPool } from './pool.ts'
 export {
-  type Difference,
   describeDifference,
   openBundle,
   type Replay,

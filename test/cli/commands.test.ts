@@ -60,6 +60,8 @@ describe('words that are wrong', () => {
     ['models promote buy --share 0.1 --all', 2, /--share or --all, not both/],
     ['models push nope.onnx --for buy', 2, /nope\.onnx can't be read \(ENOENT\)/],
     ['models push rtml.yaml --for buy', 1, /nothing says what it is fed with/],
+    ['graph check cut.gz', 1, /BUNDLE bundle: is no zip file, or is cut/],
+    ['graph run nowhere.zip', 1, /nowhere\.zip/],
     ['models verify nowhere', 2, /"nowhere" is not a folder/],
     ['models verify .', 1, /no model\.onnx with an io\.json beside it/],
     ['completion tcsh', 2, /Use bash, zsh or fish/],
