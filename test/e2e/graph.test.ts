@@ -26,9 +26,9 @@ it(
   'answers real events on the stream and over HTTP as Python does',
   async () => {
     const application = parse(readFileSync(join(LUMA, 'rtml.yaml'), 'utf8'))
-    const { labels: _, learners: __, tests: ___, ...rest } = application
+    const { name, rtml, sources, identity, events, features } = application
     const models = { mix: { file: 'bundle.zip', version: 3, deadline: '30s', fallback: { prior: 0.5 } } }
-    await using place = await folder(stringify({ ...rest, models }))
+    await using place = await folder(stringify({ rtml, name, sources, identity, events, features, models }))
     await copyFile(BUNDLE, join(place.dir, 'bundle.zip'))
     await using engine = await openData(place.data)
     await using running = await start(place.file, engine)

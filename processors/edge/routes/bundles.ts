@@ -6,7 +6,7 @@ import { audited } from '../audit.ts'
 import type { Edge } from '../edge.ts'
 import { Problem } from '../problem.ts'
 import { changedAnswer } from '../schemas-models.ts'
-import { actorOf, asProblem, operationsOf } from './models.ts'
+import { actorOf, asProblem, operationsOf, parseManifest } from './models.ts'
 import { answers, inputOf, type RouteContext } from './route.ts'
 import { routingOf, SERVICE_PARAMS, unknownService } from './services.ts'
 
@@ -24,6 +24,13 @@ const query = z.strictObject({
     .optional()
     .meta({ description: 'hub, edge or hub,edge: the stream, HTTP, or both; default: both' }),
   role: z.enum(['none', 'shadow', 'challenger', 'champion']).optional().meta({ description: 'default: champion' }),
+  manifest: z
+    .string()
+    .max(8_192)
+    .optional()
+    .meta({
+      description: 'JSON with deadline, fallback, when… as in the application file; absent: as the version before',
+    }),
   why: z.string().max(1_000).optional().meta({ description: 'kept in the history and in the audit log' }),
 })
 const deployed = z.object({
@@ -76,7 +83,7 @@ async function deploy(
   edge: Edge,
   request: FastifyRequest<{ Querystring: Query; Body: Buffer }>,
 ): Promise<z.output<typeof deployed>> {
-  const { service, targets, role, why } = request.query
+  const { service, targets, role, manifest, why } = request.query
   const about = {
     action: 'model.push',
     subject: service ?? 'bundle',
@@ -89,7 +96,15 @@ async function deploy(
       throw new Problem('unsupported-media-type', 'The body is the bundle, as application/zip.')
     const operations = operationsOf(edge)
     const { version, rows } = await asProblem(() =>
-      deployBundle(operations, { bytes: body, service, deploy: targetOf(targets), role, by: actorOf(request), why }),
+      deployBundle(operations, {
+        bytes: body,
+        service,
+        deploy: targetOf(targets),
+        role,
+        manifest: manifest === undefined ? undefined : parseManifest(manifest),
+        by: actorOf(request),
+        why,
+      }),
     )
     note({ version: `${version.model}@${version.version}`, tests: rows })
     const isServing = () =>

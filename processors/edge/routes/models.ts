@@ -182,7 +182,7 @@ async function push(
   })
 }
 
-function parseManifest(text: string): ModelManifest {
+export function parseManifest(text: string): ModelManifest {
   try {
     return JSON.parse(text) as ModelManifest
   } catch {

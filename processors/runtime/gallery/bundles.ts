@@ -5,7 +5,7 @@ import type { ModelManifest } from '../../app/schema.ts'
 import { championOf, currentOf, type GalleryVersion, promote, type Routing, versionName } from '../../gallery/index.ts'
 import { type Bundle, readBundle } from '../../graph/bundle.ts'
 import type { Author } from './model-registry.ts'
-import { type Operations, type PushRequest, pushModel } from './operations.ts'
+import { inherited, type Operations, type PushRequest, pushModel } from './operations.ts'
 
 export interface BundleRequest extends Author {
   readonly bytes: Uint8Array
@@ -45,7 +45,10 @@ export async function deployBundle(operations: Operations, request: BundleReques
     ...by,
     name: service,
     bytes,
-    manifest: { ...request.manifest, deploy: deploy ?? before?.manifest.deploy ?? 'both' },
+    manifest: {
+      ...(request.manifest ?? inherited(before, bytes)),
+      deploy: deploy ?? request.manifest?.deploy ?? before?.manifest.deploy ?? 'both',
+    },
     role: request.role ?? 'champion',
     origin: 'bundle',
     metrics: bundle.provenance?.metrics ?? {},

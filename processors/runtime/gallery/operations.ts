@@ -226,7 +226,7 @@ async function switchModel(
 const authorOf = ({ by, why, evidence, revision }: Author & Seen): Author & Seen => ({ by, why, evidence, revision })
 
 /** What a new version takes from the one before it. A bundle's graph names its own inputs and outputs. */
-function inherited(before: GalleryVersion | undefined, bytes: Uint8Array): ModelManifest | undefined {
+export function inherited(before: GalleryVersion | undefined, bytes: Uint8Array): ModelManifest | undefined {
   if (!isBundle(bytes)) return before && manifestText(before.manifest)
   if (!before) return {}
   const { inputs: _, output: __, outputs: ___, ...rest } = manifestText(before.manifest)
