@@ -1,7 +1,7 @@
 /** Routing, batching, deadlines, fallbacks, explanations and hot swap over a model pool. */
 import { RtmlError } from '../app/errors.ts'
 import { didYouMean } from '../app/suggest.ts'
-import type { Clock } from '../app/units.ts'
+import { type Clock, ms } from '../app/units.ts'
 import type { Expression } from '../expressions/types.ts'
 import type { FeatureSet, Vector } from '../features/types.ts'
 import { type Binding, bindModel } from './bind.ts'
@@ -85,6 +85,9 @@ export interface ModelScorer extends Scorer, AsyncDisposable {
 /** Perturbed vectors that one call may run for a model's explanations. */
 const MAX_EXPLAIN_ROWS = 8_192
 const MAX_WARM_ROWS = 512
+/** The pool's queue was full: how often it is asked again. */
+const INSIST_TRIES = 100
+const INSIST_EVERY_MS = ms(20)
 
 interface Prepared {
   readonly model: ScorerModel
@@ -303,10 +306,12 @@ class PoolScorer implements ModelScorer {
       // Nearly always one wave. A graph that reads another model's score of the event runs after that model.
       const members = plan.models.flatMap((it, index) => (it.wave === wave ? [index] : []))
       const done = await Promise.all(
-        members.map((index) => {
+        members.map(async (index) => {
           const prepared = plan.models[index] as Prepared
           const vectors = vectorsOf(prepared, rows, assigned[index] as number[], scores)
-          return this.#run(prepared, vectors, prepared.model.deadlineMs, wantsAnswers)
+          const outcome = await this.#run(prepared, vectors, prepared.model.deadlineMs, wantsAnswers)
+          await this.#insist(prepared, assigned[index] as number[], rows, vectors, outcome)
+          return outcome
         }),
       )
       for (const [at, index] of members.entries()) {
@@ -322,7 +327,50 @@ class PoolScorer implements ModelScorer {
     return scores
   }
 
-  async #run(prepared: Prepared, vectors: readonly Vector[], budgetMs: number, wantsAnswers = false): Promise<Outcome> {
+  /**
+   * In the stream, an event whose model is late and whose fallback knows nothing waits for the model: a score that comes late
+   * is worth more than none at all. Nobody waits at the other end, as somebody does at the edge.
+   */
+  async #insist(
+    prepared: Prepared,
+    assigned: readonly number[],
+    rows: readonly ScoringRow[],
+    vectors: readonly Vector[],
+    outcome: Outcome,
+  ): Promise<void> {
+    if (prepared.model.fallback.kind === 'none') return
+    const isWanted = (i: number) => {
+      const miss = outcome.misses[i]
+      if (miss !== 'deadline' && miss !== 'busy') return false
+      const row = rows[assigned[i] as number] as ScoringRow
+      return row.at === 'hub' && this.#fallbackValue(prepared, row, 0) === undefined
+    }
+    let wanted = assigned.flatMap((_, i) => (isWanted(i) ? [i] : []))
+    for (let tries = 0; wanted.length > 0 && tries < INSIST_TRIES; tries++) {
+      if (tries > 0) await this.#options.clock.sleep(INSIST_EVERY_MS)
+      const again = await this.#run(
+        prepared,
+        wanted.map((i) => vectors[i] as Vector),
+        undefined,
+        outcome.answers !== undefined,
+      )
+      const width = prepared.binding.outputs.length
+      for (const [at, i] of wanted.entries()) {
+        outcome.values.set(again.values.subarray(at * width, (at + 1) * width), i * width)
+        outcome.misses[i] = again.misses[at]
+        if (outcome.answers) outcome.answers[i] = again.answers?.[at]
+      }
+      wanted = wanted.filter((i) => outcome.misses[i] === 'busy')
+    }
+  }
+
+  /** @param budgetMs undefined: as long as it takes */
+  async #run(
+    prepared: Prepared,
+    vectors: readonly Vector[],
+    budgetMs: number | undefined,
+    wantsAnswers = false,
+  ): Promise<Outcome> {
     if (vectors.length === 0) return NOTHING
     const { pool, clock, deadlines } = this.#options
     const target = {

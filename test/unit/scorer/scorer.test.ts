@@ -296,6 +296,28 @@ describe('a deadline', () => {
     expect(await scorer.score([])).toEqual([])
   })
 
+  it('is waited beyond in the stream where no fallback knows anything, and nowhere else', async () => {
+    const late = async (over: object) => {
+      const { scorer, pool, clock } = await scorerOf([simple('m', { deadlineMs: 50, fallback: { kind: 'previous' } })])
+      const { closed, open } = gate()
+      const run = pool.run.bind(pool)
+      pool.run = async (key, inputs, fetches, signal) => {
+        if (signal) await new Promise((resolve) => signal.addEventListener('abort', resolve))
+        signal?.throwIfAborted()
+        await closed
+        return run(key, inputs, fetches, signal)
+      }
+      const scoring = scorer.score([{ ...row('a', [7]), ...over }])
+      await turns()
+      clock.advance(51)
+      await turns()
+      open()
+      return { scores: await scoring, absent: scorer.counters().absent }
+    }
+    expect(await late({ at: 'hub' })).toMatchObject({ scores: [[{ value: 7, fallback: 'none' }]], absent: 0 })
+    expect(await late({ at: 'edge' })).toEqual({ scores: [[]], absent: 1 })
+  })
+
   it('is not missed by a result that lies in the mailbox while the loop was held up', async () => {
     const { scorer, pool, clock } = await scorerOf([simple('m', { deadlineMs: 50 })])
     const { closed, open } = gate()
