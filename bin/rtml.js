@@ -19,7 +19,13 @@ const main = isCheckout ? source : join(root, 'dist', 'processors', 'cli', 'main
 const node = findNode()
 const child = spawn(
   node,
-  ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=8', main, ...process.argv.slice(2)],
+  [
+    '--disable-warning=ExperimentalWarning',
+    '--disable-warning=TimeoutNegativeWarning',
+    '--max-semi-space-size=8',
+    main,
+    ...process.argv.slice(2),
+  ],
   {
     stdio: 'inherit',
     env: {
