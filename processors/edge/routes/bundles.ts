@@ -24,13 +24,9 @@ const query = z.strictObject({
     .optional()
     .meta({ description: 'hub, edge or hub,edge: the stream, HTTP, or both; default: both' }),
   role: z.enum(['none', 'shadow', 'challenger', 'champion']).optional().meta({ description: 'default: champion' }),
-  manifest: z
-    .string()
-    .max(8_192)
-    .optional()
-    .meta({
-      description: 'JSON with deadline, fallback, when… as in the application file; absent: as the version before',
-    }),
+  manifest: z.string().max(8_192).optional().meta({
+    description: 'JSON with deadline, fallback, when… as in the application file; absent: as the version before',
+  }),
   why: z.string().max(1_000).optional().meta({ description: 'kept in the history and in the audit log' }),
 })
 const deployed = z.object({
