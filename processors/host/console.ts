@@ -10,8 +10,8 @@ const DIST = join(SOURCE, 'dist')
 const HASH = 'sources.sha256'
 
 /**
- * Folder of the built console. A package brings it along; a checkout builds it when its sources have changed, in about a
- * second, into a folder that takes the place of the old one when it is whole: several processes may start at once.
+ * Folder of the built console. A package brings it along; a checkout builds it when its sources have changed, in some
+ * seconds, into a folder that takes the place of the old one when it is whole: several processes may start at once.
  * @throws Error when it isn't built and Vite isn't installed
  */
 export function consoleDir(): Promise<string> {
