@@ -1,5 +1,5 @@
 import type { z } from 'zod'
-import { type AuditEntry, isAuditAction, parseAudit } from '../../outputs/index.ts'
+import { AUDIT_ACTIONS, type AuditEntry, isAuditAction, parseAudit } from '../../outputs/index.ts'
 import type { Edge } from '../edge.ts'
 import { newestOf } from '../log-search.ts'
 import { Problem } from '../problem.ts'
@@ -66,7 +66,10 @@ async function entriesOf({ engine, plan, clock }: Edge, query: Query): Promise<A
 function filterOf({ from, until, actor, action, subject }: Query): (entry: AuditEntry) => boolean {
   const [since, before] = [instant('from', from), instant('until', until)]
   if (action !== undefined && !isAuditAction(action)) {
-    throw new Problem('bad-request', `There is no action ${JSON.stringify(action)}; docs/console.md lists them.`)
+    throw new Problem(
+      'bad-request',
+      `There is no action ${JSON.stringify(action)}. There are ${Object.keys(AUDIT_ACTIONS).join(', ')}.`,
+    )
   }
   return (entry) =>
     entry.at >= (since ?? Number.NEGATIVE_INFINITY) &&
