@@ -109,7 +109,9 @@ const servedOf = ({ features, texts, scores }: Pick<TrainingExample, 'features' 
 function partitionsOf(log: SimLog, topic: string, label: string): Row[][] {
   const partitions = new Map<number, Row[]>()
   for (const { value } of log.all(topic)) {
-    const table = new SampleTable(value!)
+    // An order to forget somebody has no rows.
+    if (value === null) continue
+    const table = new SampleTable(value)
     const column = table.label(label)!
     for (let row = 0; row < table.rows; row++) {
       const rows = partitions.get(table.partition(row)) ?? []
