@@ -26,7 +26,8 @@ const guarded = (over: Partial<Security> = {}): Security => ({
 })
 beforeAll(async () => {
   shop = await fixture()
-  server = await shop.serve(guarded())
+  // The tests ask for more in a second than an address without a key is allowed.
+  server = await shop.serve(guarded({ ratePerAddress: 1_000 }))
 })
 afterAll(() => shop[Symbol.asyncDispose]())
 
