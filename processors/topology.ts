@@ -4,6 +4,7 @@
  *   raw.<source> ─► map.<source> ─► xdm.events ─► profile ─┬─► profile.scores
  *   raw.<source> (keyed by identity, alone) ───► profile ──┼─► samples ─► outcomes, labels ─► training.examples
  *                                                          ├─► <app>.entity.<name> ─► entity.<name>
+ *                                                          ├─► profile.segments, <app>.links
  *                                                          └─► dlq.raw, dlq.xdm
  */
 
@@ -190,6 +191,7 @@ export function topicSpecs(app: Application): TopicSpec[] {
           { topic: topics.alerts, partitions: 1, cleanup: 'compact+delete', retentionMs: ms(30 * DAY) } as const,
         ]
       : []),
+    ...(app.identity.link ? [{ topic: topics.links, partitions, cleanup: 'compact' } as const] : []),
     ...(hasRules(app)
       ? [
           { topic: topics.segments, partitions, cleanup: 'compact' } as const,

@@ -14,6 +14,8 @@ export interface TopicNames {
   readonly segments: string
   /** When profiles must be looked at again without an event. */
   readonly timers: string
+  /** Identities that events carried together: identity → profile. */
+  readonly links: string
   /** Segments and decisions that were changed while the application ran. */
   readonly rules: string
   /** What the edge answered. */
@@ -42,6 +44,7 @@ export function topicNames(app: Application): TopicNames {
     examples: named(app.outputs.examples.topic),
     segments: named(app.outputs.segments.topic),
     timers: named(`${app.name}.timers`),
+    links: named(`${app.name}.links`),
     rules: named('rules'),
     decisions: named(app.outputs.decisions.topic),
     deadRaw: dead('raw'),

@@ -11,6 +11,7 @@ import { Datastreams } from './datastreams.ts'
 import { Evaluator } from './evaluator.ts'
 import { followErasures } from './forgetting.ts'
 import { INTAKE_LIMITS, Intake, type IntakeLimits } from './intake.ts'
+import { followLinks, Links } from './links.ts'
 import { Overlay } from './overlay.ts'
 import { ProfileReader, profileTopic } from './profile-reader.ts'
 import { RuleDecisions } from './rule-decisions.ts'
@@ -42,6 +43,8 @@ export class Edge implements AsyncDisposable {
   readonly clock: Clock
   readonly reader: ProfileReader
   readonly overlay: Overlay
+  /** Which profile an identity without one of its own belongs to; empty without `identity.link`. */
+  readonly links = new Links()
   readonly evaluator: Evaluator
   readonly intake: Intake
   readonly datastreams: Datastreams
@@ -55,7 +58,7 @@ export class Edge implements AsyncDisposable {
   readonly region: string | undefined
   readonly env: EdgeOptions['env']
   readonly #stop = new AbortController()
-  readonly #following: Promise<void>
+  readonly #following: Promise<unknown>
 
   private constructor(options: EdgeOptions, partitions: number) {
     const { plan, engine, scorer, models, registry, entities, lookups, service, context } = options.running
@@ -86,7 +89,11 @@ export class Edge implements AsyncDisposable {
     this.intake = new Intake(engine.log, clock, options.intake ?? INTAKE_LIMITS)
     this.datastreams = new Datastreams(plan, clock)
     this.xdm = xdmMapper(plan, (name) => options.env[name])
-    this.#following = followErasures(this, (name) => options.env[name], this.#stop.signal)
+    const { signal } = this.#stop
+    this.#following = Promise.all([
+      followErasures(this, (name) => options.env[name], signal),
+      followLinks(this, this.links, signal),
+    ])
   }
 
   /** @throws RtmlError LOG_DOWN; CONFIG for a datastream whose source can't take XDM */

@@ -37,6 +37,7 @@ function outputsOf({ app, topics }: Pick<Plan, 'app' | 'topics'>, stage: string)
     ...(isFused ? [topics.events, topics.deadRaw] : []),
     topics.scores,
     topics.segments,
+    topics.links,
     topics.samples,
     ...Object.keys(app.entities).map(topics.entity),
     topics.deadXdm,

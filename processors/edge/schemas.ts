@@ -201,6 +201,7 @@ export const collectAnswer = z.object({
 
 export const profileAnswer = z.object({
   identity,
+  profile: identity.meta({ description: 'the identity that it is kept under: another one when that was linked' }),
   partition: z.int(),
   position: z
     .int()
@@ -219,6 +220,17 @@ export const profileAnswer = z.object({
     .object({ eventId: z.string(), eventAt: z.string(), processedAt: z.string(), scores: z.array(modelScore) })
     .nullable()
     .meta({ description: 'scores of the last event; null: none among the newest records' }),
+  lastEvents: z
+    .array(
+      z.object({
+        eventId: z.string(),
+        eventAt: z.string(),
+        processedAt: z.string(),
+        source: z.string(),
+        place: z.string().meta({ description: 'topic[partition]@offset of its scores' }),
+      }),
+    )
+    .meta({ description: 'the last events that were scored, newest first: up to 20 among the newest records' }),
 })
 export const whyAnswer = z.object({
   identity,

@@ -1,22 +1,20 @@
-import type { XdmEvent } from '../app/event.ts'
 import type { Engine } from '../engine/ports.ts'
 import type { KeyedStage } from '../runtime/repair/keyed-stage.ts'
 import type { Sourced } from '../runtime/stages/event-source.ts'
+import { identitiesOf, LINKED_MAX, parseLink } from '../runtime/stages/links.ts'
 import type { Plan } from '../topology.ts'
 import { needlesOf } from './needles.ts'
 
-/** A person with more identities is a shared device, or nobody. */
-const LINKED_MAX = 64
 /** Steps from one identity to the next: device → account → other device. */
 const STEPS_MAX = 4
 
 /**
  * All identities of the person who has one of `keys`: those that events carried together with them, and so on; `keys` first.
- * Read from the events that the log still has, one pass a step. Only `keys` without `identity.link`.
+ * Read from the events that the log still has and from the links of those that are gone, one pass a step. Only `keys` without `identity.link`.
  * @throws RtmlError LOG_DOWN, REGISTRY_DOWN
  */
 export async function linkedIdentities(
-  { app }: Pick<Plan, 'app'>,
+  { app, topics }: Pick<Plan, 'app' | 'topics'>,
   { log }: Pick<Engine, 'log'>,
   stages: readonly KeyedStage[],
   keys: readonly string[],
@@ -27,6 +25,7 @@ export async function linkedIdentities(
   for (let step = 0; step < STEPS_MAX; step++) {
     const before = found.size
     const needles = needlesOf([...found])
+    await addLinked(log, topics.links, found)
     for (const bounds of await log.bounds(stage.topic)) {
       if (bounds.start >= bounds.end) continue
       for await (const run of log.read(bounds, bounds.start, { until: bounds.end })) {
@@ -45,5 +44,17 @@ export async function linkedIdentities(
   return [...found]
 }
 
-const identitiesOf = ({ xdm }: XdmEvent): string[] =>
-  Object.entries(xdm.identityMap ?? {}).flatMap(([namespace, list]) => list.map(({ id }) => `${namespace}:${id}`))
+/** What links say, in both directions. They are kept for as long as the topic is, however old the events. */
+async function addLinked(log: Engine['log'], topic: string, found: Set<string>): Promise<void> {
+  for (const bounds of await log.bounds(topic)) {
+    if (bounds.start >= bounds.end) continue
+    for await (const run of log.read(bounds, bounds.start, { until: bounds.end })) {
+      for (const { key, value } of run.records) {
+        const profile = value && parseLink(value)
+        const identity = key?.toString()
+        if (!profile || identity === undefined || !(found.has(identity) || found.has(profile))) continue
+        for (const it of [identity, profile]) if (found.size < LINKED_MAX) found.add(it)
+      }
+    }
+  }
+}

@@ -61,6 +61,7 @@ function whatIn(topics: Plan['topics'], app: Plan['app']): ReadonlyMap<string, s
     [topics.scores, 'scores, replaced by a tombstone'],
     [topics.segments, 'memberships, replaced by tombstones'],
     [topics.timers, 'when memberships end, replaced by tombstones'],
+    [topics.links, 'which identities are one person, replaced by tombstones'],
     [topics.decisions, 'what was decided'],
     [topics.snapshots, 'packed states, replaced by a tombstone'],
     [topics.examples, 'training examples without a person'],

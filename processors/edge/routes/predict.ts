@@ -8,6 +8,7 @@ import type { Score, ScoringRow } from '../../scorer/types.ts'
 import { parseRfc3339 } from '../../xdm/index.ts'
 import type { Edge } from '../edge.ts'
 import type { Evaluation } from '../evaluator.ts'
+import { profileOfIdentity } from '../links.ts'
 import { compileOverrides, type FeatureValues } from '../overrides.ts'
 import { Problem } from '../problem.ts'
 import { type Prediction, predictAnswer, predictBody, predictQuery } from '../schemas.ts'
@@ -32,6 +33,8 @@ interface Row {
 const BODY_BYTES = 1024 * 1024
 /** Rows between two looks at other work: about a millisecond. */
 const ROWS_AT_ONCE = 32
+/** Of the deadline, for finding the profile of an identity that has none of its own. */
+const LINK_SHARE = 0.25
 
 export function predictRoutes({ server, edge }: RouteContext): void {
   server.route<{ Params: { service: string }; Querystring: Query; Body: Body }>({
@@ -117,7 +120,11 @@ function frameRows(frame: Record<string, Record<string, number | string | boolea
 
 async function predict(edge: Edge, service: string, row: Row, query: Query, index: number): Promise<Prediction> {
   const event = row.xdm && eventOf(edge, row, index)
-  const key = event?.key ?? (row.identity && keyOf(edge, row.identity, index))
+  const { deadline } = edge.app.edge
+  // An event makes its own profile, as it would in the stream.
+  const key =
+    event?.key ??
+    (row.identity && (await profileOfIdentity(edge, keyOf(edge, row.identity, index), deadline * LINK_SHARE)))
   const graph = edge.serving().some((it) => it.service === service && it.binding.answers !== undefined)
   const features = graph ? graphFeatures(edge, row) : row.features
   const given = features && compileOverrides(features, edge.app, edge.plan.featureSet)
@@ -132,7 +139,7 @@ async function predict(edge: Edge, service: string, row: Row, query: Query, inde
     service,
     explain: isExplained,
     ages: query.features === 'true',
-    budgetMs: edge.app.edge.deadline,
+    budgetMs: deadline,
   })
   const prediction = predictionOf(edge, row, key, evaluation, query)
   return graph ? { ...prediction, output: answerOf(evaluation.scores, prediction.model) } : prediction

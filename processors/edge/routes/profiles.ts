@@ -4,11 +4,12 @@ import { groupOf } from '../../app/topics.ts'
 import { epochMs, offset } from '../../app/units.ts'
 import type { RuleState } from '../../decisions/rule-state.ts'
 import { partitionOf } from '../../engine/murmur2.ts'
-import type { PartitionBounds } from '../../engine/ports.ts'
+import type { LogRecord, PartitionBounds } from '../../engine/ports.ts'
 import type { Vector } from '../../features/types.ts'
 import { valuesOf } from '../../host/profile-view.ts'
 import { decodeSamples, type ProfileScores, scoresReader, unframe } from '../../outputs/index.ts'
 import type { Edge } from '../edge.ts'
+import { profileOfIdentity } from '../links.ts'
 import { findNewest } from '../log-search.ts'
 import { Problem } from '../problem.ts'
 import { profileTopic } from '../profile-reader.ts'
@@ -31,6 +32,9 @@ export const IDENTITY_PARAMS = {
 }
 
 const SCORES_BACK = { maxOffsets: 20_000, maxMs: 250 }
+/** Events of the profile answer, and how far behind the newest they are looked for: the rest is in the export. */
+const EVENTS_MAX = 20
+const EVENTS_BACK = 4_000
 const SAMPLES_BACK = { maxOffsets: 4_000, maxMs: 1_000 }
 const EXPLAIN_MS = 2_000
 /** Features alone: no model is asked. */
@@ -47,7 +51,7 @@ export function profileRoutes({ server, edge }: RouteContext): void {
     config: { scope: 'profiles:read' },
     schema: {
       tags: ['profiles'],
-      summary: 'Features with ages, scores of the last event, position of the state',
+      summary: 'Features with ages, scores of the last event, last events, position of the state; by any linked identity',
       params: IDENTITY_PARAMS,
       response: answers({ 200: profileAnswer }, [404]),
     },
@@ -84,7 +88,7 @@ export function profileRoutes({ server, edge }: RouteContext): void {
     },
     handler: async ({ params }, reply) => {
       const it = edge()
-      const key = keyOf(it, params)
+      const key = await keyOf(it, params)
       const lease = exports.take()
       // Also for a caller who leaves before the first line.
       reply.raw.once('close', () => lease.release())
@@ -98,9 +102,9 @@ export function profileRoutes({ server, edge }: RouteContext): void {
 }
 
 /** @throws Problem when no profile can be kept under the identity */
-function keyOf(edge: Edge, params: IdentityParams): string {
+async function keyOf(edge: Edge, params: IdentityParams): Promise<string> {
   const key = edge.keyOf(params)
-  if (key !== undefined) return key
+  if (key !== undefined) return profileOfIdentity(edge, key, EXPLAIN_MS)
   throw new Problem('not-found', `${params.namespace}: ${NO_KEY}.`)
 }
 
@@ -109,7 +113,7 @@ const missing = (params: IdentityParams): never => {
 }
 
 async function profileOf(edge: Edge, params: IdentityParams) {
-  const key = keyOf(edge, params)
+  const key = await keyOf(edge, params)
   const question = { key, events: [], ages: true, budgetMs: EXPLAIN_MS, service: NO_SERVICE }
   const evaluation = await edge.evaluator.evaluate(question)
   const { profile } = evaluation
@@ -124,9 +128,12 @@ async function viewOf(edge: Edge, params: IdentityParams): Promise<z.output<type
   const { key, profile, evaluation } = await profileOf(edge, params)
   const partition = partitionOf(Buffer.from(key), edge.reader.partitions)
   const stage = edge.service.status().find(({ stage }) => stage === 'profile')
-  const last = await lastScores(edge, key, undefined)
+  const events = await lastEvents(edge, key)
+  const last = events[0]
+  const colon = key.indexOf(':')
   return {
     identity: params,
+    profile: { namespace: key.slice(0, colon), id: key.slice(colon + 1) },
     partition,
     position: stage?.shards.get(partition)?.position ?? null,
     lastEventAt: Number.isFinite(profile.state.time) ? new Date(profile.state.time).toISOString() : null,
@@ -144,6 +151,13 @@ async function viewOf(edge: Edge, params: IdentityParams): Promise<z.output<type
           scores: last.scores.scores.map(servedScore),
         }
       : null,
+    lastEvents: events.map(({ scores, place }) => ({
+      eventId: scores.eventId,
+      eventAt: new Date(scores.eventTime).toISOString(),
+      processedAt: new Date(scores.processedAt).toISOString(),
+      source: scores.source,
+      place,
+    })),
   }
 }
 
@@ -166,23 +180,53 @@ interface FoundScores {
   readonly traceparent: string | null
 }
 
+/** The profile's newest scored events, newest first: each is a record of the scores. At most `EVENTS_MAX`. */
+async function lastEvents(edge: Edge, key: string): Promise<FoundScores[]> {
+  const bounds = await scoresOf(edge, key)
+  if (!bounds) return []
+  const bytes = Buffer.from(key)
+  const found: LogRecord[] = []
+  const collect = (record: LogRecord): true | undefined => {
+    if (found[0] && found[0].offset - record.offset > EVENTS_BACK) return true
+    if (!record.key?.equals(bytes)) return undefined
+    // The person was erased here: what came before is nobody's.
+    if (record.value === null) return true
+    return found.push(record) >= EVENTS_MAX || undefined
+  }
+  await findNewest<true>(edge.engine.log, bounds, collect, SCORES_BACK, edge.clock)
+  const read = scoresReader((id) => edge.engine.registry.schema(id))
+  return Promise.all(found.map((record) => scoresIn(record, read)))
+}
+
+async function scoresIn(record: LogRecord, read: ReturnType<typeof scoresReader>): Promise<FoundScores> {
+  const { value, headers, topic, partition, offset: at } = record
+  return {
+    scores: await read(value as Buffer),
+    place: `${topic}[${partition}]@${at}`,
+    traceparent: headers.traceparent?.toString() ?? null,
+  }
+}
+
+/** The partition with the scores of a profile. */
+async function scoresOf({ engine, plan }: Edge, key: string): Promise<PartitionBounds | undefined> {
+  const all = await engine.log.bounds(plan.topics.scores)
+  return all[partitionOf(Buffer.from(key), Math.max(1, all.length))]
+}
+
 async function lastScores(edge: Edge, key: string, eventId: string | undefined): Promise<FoundScores | undefined> {
-  const { topics } = edge.plan
-  const all = await edge.engine.log.bounds(topics.scores)
-  const bounds = all[partitionOf(Buffer.from(key), Math.max(1, all.length))]
+  const bounds = await scoresOf(edge, key)
   if (!bounds) return undefined
   const bytes = Buffer.from(key)
   const read = scoresReader((id) => edge.engine.registry.schema(id))
   const { found } = await findNewest<FoundScores | 'erased'>(
     edge.engine.log,
     bounds,
-    async ({ key: own, value, headers, topic, partition, offset: at }) => {
-      if (!own?.equals(bytes)) return undefined
+    async (record) => {
+      if (!record.key?.equals(bytes)) return undefined
       // The person was erased here: what came before is nobody's.
-      if (value === null) return 'erased'
-      const scores = await read(value)
-      if (eventId !== undefined && scores.eventId !== eventId) return undefined
-      return { scores, place: `${topic}[${partition}]@${at}`, traceparent: headers.traceparent?.toString() ?? null }
+      if (record.value === null) return 'erased'
+      const found = await scoresIn(record, read)
+      return eventId !== undefined && found.scores.eventId !== eventId ? undefined : found
     },
     SCORES_BACK,
     edge.clock,
@@ -201,7 +245,7 @@ async function whyOf(
   params: IdentityParams,
   eventId: string | undefined,
 ): Promise<z.output<typeof whyAnswer>> {
-  const key = keyOf(edge, params)
+  const key = await keyOf(edge, params)
   const found = await lastScores(edge, key, eventId)
   if (!found) {
     throw new Problem(

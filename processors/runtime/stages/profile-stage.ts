@@ -30,6 +30,7 @@ import { type Control, controlsIn } from './control-records.ts'
 import type { EntityReader, EntityStates } from './entity-reader.ts'
 import { type Erasure, erasureRecords } from './erasures.ts'
 import { alignedBy, type EventSource, SOURCE_HEADER, type Sourced, type SourcedEvent } from './event-source.ts'
+import { type LinkChange, linkRecord, linksOf } from './links.ts'
 import { noOutcomes, reportOutcomes } from './outcomes.ts'
 import type { KnownScores, ProfileRules, RuleWork } from './profile-rules.ts'
 import { type ProfileState, PSEUDONYM_BYTES, packProfile, pseudonymFrom, unpackProfile } from './profile-state.ts'
@@ -38,6 +39,8 @@ import { stateExpiry } from './state-expiry.ts'
 
 /** Stands where the next event comes. */
 const NO_EVENT: XdmEvent = { id: '', ts: epochMs(0), key: '', xdm: { _id: '', timestamp: '' } }
+
+const NO_LINKS: readonly number[] = []
 
 export interface ProfileInput extends Sourced {
   /** Values of other entities, as they were when the batch was read. */
@@ -61,6 +64,8 @@ export interface ProfileWork {
   readonly unmapped: Sourced['refused']
   /** Profiles that were forgotten, each with the number of rows before it. */
   readonly erasures: readonly { readonly row: number; readonly erasure: Erasure }[]
+  /** In log order. */
+  readonly links: readonly LinkChange[]
   /** Segments entered and left; absent without segments. */
   readonly rules: RuleWork | undefined
 }
@@ -116,6 +121,7 @@ export function profileStage(options: ProfileStageOptions): Stage<ProfileInput, 
     const history: SourcedEvent[] = []
     const touched = new Map<string, ProfileState | null>()
     const erasures: ProfileWork['erasures'][number][] = []
+    const links: LinkChange[] = []
     const outcomes = noOutcomes()
     const vectors = mode === 'rebuild' ? [] : newVectors(featureSet, input.events.length)
     // One object for all events of the batch: the kernel reads it during the call only.
@@ -139,6 +145,7 @@ export function profileStage(options: ProfileStageOptions): Stage<ProfileInput, 
         if (erasure === undefined) continue
         if (rules) options.rules?.forget(rules, erasure.key)
         touched.set(erasure.key, null)
+        if (app.identity.link) links.push(...erasure.order.identities.map((identity) => ({ identity, profile: null })))
         erasures.push({ row: rows.length, erasure })
       }
     }
@@ -171,6 +178,7 @@ export function profileStage(options: ProfileStageOptions): Stage<ProfileInput, 
         continue
       }
       touched.set(event.key, state)
+      if (app.identity.link) state.links = linksOf(event, state.links ?? NO_LINKS, links)
       const known = rules && options.rules?.applied(rules, state, event, record)
       if (mode === 'rebuild') continue
       if (options.isHistory?.(record)) {
@@ -196,7 +204,7 @@ export function profileStage(options: ProfileStageOptions): Stage<ProfileInput, 
     const changed = new Map<string, Buffer | null>()
     for (const [key, state] of touched) changed.set(key, state && packProfile(kernel, state))
     if (shardRules) changed.set(RULES_KEY, shardRules)
-    return { changed, work: { rows, history, refused, unmapped: input.refused, erasures, rules } }
+    return { changed, work: { rows, history, refused, unmapped: input.refused, erasures, links, rules } }
   }
 
   return {
@@ -243,6 +251,7 @@ async function outputsOf(
   const scores = options.scorer
     ? await options.scorer.score(work.rows.map(({ sourced, vector }) => ({ event: sourced.event, vector, at: 'hub' })))
     : []
+  for (const link of work.links) outputs.push(linkRecord(topics.links, link))
   for (const { event, record } of work.history) outputs.push(...entityEvents(options, others, event, record))
   const processedAt = options.clock.now()
   const context = { processedAt, featureSetVersion: options.featureSet.version }
