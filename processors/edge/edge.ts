@@ -72,7 +72,8 @@ export class Edge implements AsyncDisposable {
     this.clock = clock
     this.env = options.env
     this.book = options.running.rules
-    this.rules = this.book && new RuleDecisions(plan, this.book)
+    const rules = this.book && new RuleDecisions(plan, this.book)
+    this.rules = rules
     this.decisions = options.decisions ?? this.rules
     this.region = options.region
     const { ids } = plan.app.events.dedup
@@ -85,6 +86,7 @@ export class Edge implements AsyncDisposable {
       lookups,
       scorer,
       clock,
+      segments: rules && ((question) => rules.beforeScores(question)),
     })
     this.intake = new Intake(engine.log, clock, options.intake ?? INTAKE_LIMITS)
     this.datastreams = new Datastreams(plan, clock)

@@ -1,5 +1,6 @@
 import type { XdmEvent } from '../app/event.ts'
 import { type Clock, type EpochMs, epochMs } from '../app/units.ts'
+import type { RuleState } from '../decisions/rule-state.ts'
 import type { LogRecord } from '../engine/ports.ts'
 import type { FeatureAge, FeatureSet, KeyState, Lookups, Updated, Vector } from '../features/types.ts'
 import type { EntityReader } from '../runtime/stages/entity-reader.ts'
@@ -25,6 +26,14 @@ export interface Question {
   readonly ages?: boolean
   /** Time for everything, ms. */
   readonly budgetMs: number
+}
+
+/** A profile with the question's events applied. */
+export interface SegmentsQuestion {
+  readonly state: KeyState
+  readonly rules: RuleState | undefined
+  readonly at: EpochMs
+  readonly event: XdmEvent | undefined
 }
 
 export interface Evaluation {
@@ -61,6 +70,7 @@ export class Evaluator {
   readonly #entities: Pick<EntityReader, 'read'>
   readonly #lookups: Lookups
   readonly #clock: Clock
+  readonly #segments: ((question: SegmentsQuestion) => Readonly<Record<string, true>>) | undefined
   readonly #score: (row: ScoringRow) => Promise<readonly Score[]>
   readonly #explain: (row: ScoringRow) => Promise<readonly Score[]>
 
@@ -71,6 +81,8 @@ export class Evaluator {
     lookups: Lookups
     scorer: Scorer | undefined
     clock: Clock
+    /** Segments that graphs read; absent: the application has none. */
+    segments?: ((question: SegmentsQuestion) => Readonly<Record<string, true>>) | undefined
   }) {
     const { scorer } = options
     this.#featureSet = options.featureSet
@@ -78,6 +90,7 @@ export class Evaluator {
     this.#entities = options.entities
     this.#lookups = options.lookups
     this.#clock = options.clock
+    this.#segments = options.segments
     const run = async (rows: readonly ScoringRow[]) => (scorer ? scorer.score(rows) : rows.map(() => []))
     this.#score = coalesce(run, RUNS)
     this.#explain = coalesce(run, EXPLAINED_RUNS)
@@ -107,11 +120,20 @@ export class Evaluator {
     question.override?.(vector)
 
     const given = question.given
+    const memberships = this.#segments
+    const asked = { state, rules: profile?.rules, at, event: question.events.at(-1) }
+    // Found only when a graph reads them.
+    const known = memberships && {
+      get segments() {
+        return memberships(asked)
+      },
+    }
     const row: ScoringRow = {
       // A graph reads the event that the question gives; features were computed without it.
       event: given?.event === undefined ? event : { ...event, xdm: given.event as XdmEvent['xdm'] },
       vector,
-      ...(given ? { answers: true, record: given.record, profile: given.profile } : {}),
+      profile: known,
+      ...(given ? { answers: true, record: given.record, profile: { ...known, ...given.profile } } : {}),
       at: 'edge',
       hypothetical: question.override !== undefined || question.key === undefined,
       ...(question.explain ? { explain: true } : {}),

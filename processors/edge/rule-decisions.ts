@@ -1,11 +1,13 @@
 /** Segments and decisions of the application at the edge: the stream's rules over the profile with the request's own event. */
 import type { Application } from '../app/schema.ts'
 import { type Chosen, Decider, type Situation } from '../decisions/decide.ts'
+import { newRuleState } from '../decisions/rule-state.ts'
 import type { CompiledOffer, Rules } from '../decisions/rules.ts'
 import { SegmentEvaluator } from '../decisions/segments.ts'
 import type { NewRecord } from '../engine/ports.ts'
 import { servedScore } from '../runtime/stages/profile-rules.ts'
 import type { Plan } from '../topology.ts'
+import type { SegmentsQuestion } from './evaluator.ts'
 import type { Decided, DecisionRequest, Decisions, Proposition } from './types.ts'
 
 const SCHEMAS = {
@@ -17,6 +19,7 @@ const FORMATS = { json: 'application/json', html: 'text/html', redirect: 'text/u
 
 export class RuleDecisions implements Decisions {
   readonly #decider: Decider
+  readonly #evaluator: SegmentEvaluator
   readonly #shown: ReadonlySet<string>
   readonly #topic: string
   readonly #book: { readonly current: Rules }
@@ -26,7 +29,8 @@ export class RuleDecisions implements Decisions {
     { app, topics, featureSet }: Pick<Plan, 'app' | 'topics' | 'featureSet'>,
     book: { readonly current: Rules },
   ) {
-    this.#decider = new Decider(featureSet, new SegmentEvaluator(featureSet, app.events.ttl))
+    this.#evaluator = new SegmentEvaluator(featureSet, app.events.ttl)
+    this.#decider = new Decider(featureSet, this.#evaluator)
     this.#shown = new Set(app.edge.segments)
     this.#topic = topics.decisions
     this.#book = book
@@ -50,6 +54,12 @@ export class RuleDecisions implements Decisions {
     rules: Rules = this.#book.current,
   ): { segments: readonly string[]; chosen: readonly Chosen[] } {
     return this.#decider.decide(rules, situationOf(request), request.scopes)
+  }
+
+  /** What graphs read of segments: as the stream has it with the event, before the event is scored. */
+  beforeScores({ state, rules = newRuleState(), at, event }: SegmentsQuestion): Readonly<Record<string, true>> {
+    const names = this.#evaluator.memberships(this.#book.current, state, rules, at, event)
+    return Object.fromEntries([...names].map((name) => [name, true]))
   }
 
   /** Segments that the profile is in at this moment. */

@@ -167,6 +167,18 @@ export class ProfileRules {
     if (timer !== undefined) work.timers.set(key, { due: timer, at: own.time })
   }
 
+  /** Segments that the profile is in, as its state has it now; undefined: none. */
+  memberships({ rules }: RuleWork, { rules: own }: ProfileState): Readonly<Record<string, true>> | undefined {
+    if (!own || own.memberships.size === 0) return undefined
+    let segments: Record<string, true> | undefined
+    for (const { name, hash } of rules.segments) {
+      if (!own.memberships.get(hash)?.isIn) continue
+      segments ??= {}
+      segments[name] = true
+    }
+    return segments
+  }
+
   records(work: RuleWork): NewRecord[] {
     const { topics, schemaId } = this.#options
     const records: NewRecord[] = []

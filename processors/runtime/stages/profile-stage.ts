@@ -53,6 +53,8 @@ interface Row {
   readonly pseudonym: Uint8Array
   /** Of the profile, before the event; absent: no segment reads scores. */
   readonly known: KnownScores | undefined
+  /** Segments that it is in with the event, for graphs that read them; absent: none. */
+  readonly segments: Readonly<Record<string, true>> | undefined
 }
 
 export interface ProfileWork {
@@ -195,7 +197,8 @@ export function profileStage(options: ProfileStageOptions): Stage<ProfileInput, 
       inputs.event = event
       inputs.at = epochMs(state.features.time)
       featureSet.vector(inputs, vector)
-      rows.push({ sourced, vector, pseudonym: state.pseudonym, known })
+      const segments = rules && options.rules?.memberships(rules, state)
+      rows.push({ sourced, vector, pseudonym: state.pseudonym, known, segments })
     }
     takeControls(input.events.length)
     reportOutcomes(options.metrics, name, outcomes)
@@ -249,7 +252,14 @@ async function outputsOf(
   // Before the call: a swap may come while it waits, and these are the outputs of the plan that it begins with.
   const scoreOutputs = options.scorer?.outputs() ?? NO_OUTPUTS
   const scores = options.scorer
-    ? await options.scorer.score(work.rows.map(({ sourced, vector }) => ({ event: sourced.event, vector, at: 'hub' })))
+    ? await options.scorer.score(
+        work.rows.map(({ sourced, vector, segments }) => ({
+          event: sourced.event,
+          vector,
+          profile: segments && { segments },
+          at: 'hub',
+        })),
+      )
     : []
   for (const link of work.links) outputs.push(linkRecord(topics.links, link))
   for (const { event, record } of work.history) outputs.push(...entityEvents(options, others, event, record))
