@@ -520,7 +520,10 @@ export const applicationSchema = z.strictObject({
       link: z
         .boolean()
         .default(false)
-        .meta({ description: 'identities that an event carries together are one person: an erasure covers them all, and a profile is found by any of them' }),
+        .meta({
+          description:
+            'identities that an event carries together are one person: an erasure covers them all, and a profile is found by any of them',
+        }),
     })
     .prefault({})
     .meta({ description: 'which identity is the key of an event' }),

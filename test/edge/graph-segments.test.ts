@@ -13,7 +13,11 @@ const reader = bundle({
     ...graph(
       [
         { id: 'who', op: 'profile', params: { columns: [{ name: 'fan', type: 'float64', segment: 'fans' }] } },
-        { id: 'score', op: 'compute', params: { as: 'score', expr: { fn: 'add', args: [{ col: 'fan' }, { lit: 7 }] } } },
+        {
+          id: 'score',
+          op: 'compute',
+          params: { as: 'score', expr: { fn: 'add', args: [{ col: 'fan' }, { lit: 7 }] } },
+        },
       ],
       { node: 'score', columns: ['score'] },
     ),
@@ -59,7 +63,10 @@ it('is told of the membership that the event brings, on the stream, at the edge 
     const scored = await scoresIn(shop.engine)
     return scored.length === 3 ? scored : undefined
   })
-  const byEvent = onStream.map(({ eventId, scores }) => [eventId, scores.find((it) => it.model === 'fan_reader')?.score])
+  const byEvent = onStream.map(({ eventId, scores }) => [
+    eventId,
+    scores.find((it) => it.model === 'fan_reader')?.score,
+  ])
   expect(byEvent).toEqual([
     ['first', 7],
     ['second', 8],

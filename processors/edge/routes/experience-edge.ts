@@ -130,24 +130,22 @@ async function interact(edge: Edge, request: EdgeRequest, version: 'v1' | 'v2') 
   // Consent said no, in the cookie or in the events themselves: nothing is kept, nothing is personal.
   if (isOut || (incoming.length > 0 && events.length === 0)) return { requestId, handle: [] as Handle[] }
 
-  const ticket = events.length > 0 ? offer(edge, taken) : undefined
   const leftMs = () => edge.app.edge.deadline - (edge.clock.now() - startedAt)
   const last = events.at(-1)
   let evaluation: Evaluation | undefined
   let decided: Decided | undefined
+  let ticket: Ticket | undefined
   if (last) {
     // Of one visitor, all events count; the answer is about the last one's profile.
     const own = events.filter(({ key }) => key === last.key)
     evaluation = await edge.evaluator.evaluate({ key: last.key, events: own, budgetMs: leftMs() })
-    // The person said no, on this device or another: what isn't sent yet is taken back, and the stage refuses the rest.
-    if (evaluation.profile?.isOptedOut) {
-      ticket?.cancel()
-      return { requestId, handle: [] as Handle[] }
-    }
+    // The person said no, on this device or another: nothing is sent.
+    if (evaluation.profile?.isOptedOut) return { requestId, handle: [] as Handle[] }
+    decided = decide(edge, request, last, evaluation)
+    // One append: whatever dies now, the log has the event with what was answered to it, or neither.
+    ticket = offer(edge, taken, decided?.record)
     const now = edge.clock.now()
     for (const event of events) edge.overlay.add(event, now)
-    decided = decide(edge, request, last, evaluation)
-    if (decided?.record) logDecision(edge, decided.record)
   }
   const errors = ticket ? await notDurable(edge, ticket, events, leftMs(), requestId) : []
   const warnings = (evaluation?.missing ?? []).map((part) => ({
@@ -223,11 +221,10 @@ export function offerRecords(edge: Edge, records: Parameters<Edge['intake']['off
   }
 }
 
-const offer = (edge: Edge, taken: readonly Taken[]): Ticket =>
-  offerRecords(
-    edge,
-    taken.map(({ record }) => record),
-  )
+function offer(edge: Edge, taken: readonly Taken[], decision?: NewRecord): Ticket {
+  const records = taken.map(({ record }) => record)
+  return offerRecords(edge, decision ? [...records, decision] : records)
+}
 
 /** @throws Problem when an event can't become one: nothing of the request is taken then */
 function takeAll(edge: Edge, datastream: Datastream, request: EdgeRequest, device: string | undefined): Taken[] {
@@ -367,15 +364,6 @@ const profileLookup = (segments: readonly string[]) => ({
   alias: 'rtml',
   segments: segments.map((id) => ({ id, namespace: SEGMENT_NAMESPACE })),
 })
-
-/** An answer doesn't wait for its own record: what the visitor has seen comes back as an event of its own. */
-function logDecision(edge: Edge, record: NewRecord): void {
-  try {
-    edge.intake.offer([record])
-  } catch (error) {
-    if (!(error instanceof IntakeFull)) throw error
-  }
-}
 
 function decide(
   edge: Edge,

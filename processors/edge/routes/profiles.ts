@@ -51,7 +51,8 @@ export function profileRoutes({ server, edge }: RouteContext): void {
     config: { scope: 'profiles:read' },
     schema: {
       tags: ['profiles'],
-      summary: 'Features with ages, scores of the last event, last events, position of the state; by any linked identity',
+      summary:
+        'Features with ages, scores of the last event, last events, position of the state; by any linked identity',
       params: IDENTITY_PARAMS,
       response: answers({ 200: profileAnswer }, [404]),
     },

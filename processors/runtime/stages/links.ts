@@ -1,7 +1,7 @@
 /** Identities that events carry beside the one that they are keyed by: by any of them a profile can be found. */
 import type { XdmEvent } from '../../app/event.ts'
-import { murmur3 } from '../../features/hash.ts'
 import type { NewRecord } from '../../engine/ports.ts'
+import { murmur3 } from '../../features/hash.ts'
 
 /** A person with more identities is a shared device, or nobody. */
 export const LINKED_MAX = 64
