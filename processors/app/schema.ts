@@ -517,13 +517,10 @@ export const applicationSchema = z.strictObject({
       }),
       allowed: z.array(namespace).optional().meta({ description: 'namespaces that are kept; default: all' }),
       max: z.int().min(1).max(50).default(20).meta({ description: 'identities an event may carry' }),
-      link: z
-        .boolean()
-        .default(false)
-        .meta({
-          description:
-            'identities that an event carries together are one person: an erasure covers them all, and a profile is found by any of them',
-        }),
+      link: z.boolean().default(false).meta({
+        description:
+          'identities that an event carries together are one person: an erasure covers them all, and a profile is found by any of them',
+      }),
     })
     .prefault({})
     .meta({ description: 'which identity is the key of an event' }),

@@ -64,7 +64,7 @@ export function encodeLinks(links: KnownLinks): Buffer {
   const bytes = Buffer.alloc(2 + 4 * links.length)
   bytes[0] = MARK
   bytes[1] = links.length
-  links.forEach((hash, index) => bytes.writeUInt32LE(hash, 2 + 4 * index))
+  for (const [index, hash] of links.entries()) bytes.writeUInt32LE(hash, 2 + 4 * index)
   return bytes
 }
 
