@@ -95,6 +95,8 @@ class Pool implements WorkerPool {
   #queue: Job[] = []
   #nextId = 1
   #restarts = 0
+  /** What the last worker died of. */
+  #lastDeath = ''
   /** Jobs sent or waiting; while there is none the workers don't keep the process alive. */
   #open = 0
   #closed = false
@@ -207,7 +209,7 @@ class Pool implements WorkerPool {
 
   #dead(): WorkerCrashed {
     return new WorkerCrashed(
-      `every model worker died ${MAX_CRASHES_IN_A_ROW} times in a row; see the log for the cause, then restart the process`,
+      `every model worker died ${MAX_CRASHES_IN_A_ROW} times in a row, last of: ${this.#lastDeath}. Remove the cause, then restart the process`,
     )
   }
 
@@ -236,15 +238,21 @@ class Pool implements WorkerPool {
   }
 
   #onExit(slot: Slot, worker: Worker, cause: unknown): void {
-    if (this.#closed || slot.worker !== worker) return
+    if (slot.worker !== worker) return
     const lost = [...slot.jobs.values()]
     slot.jobs.clear()
     slot.runs = 0
     slot.ready = false
     slot.worker = undefined
+    const why = cause instanceof Error ? cause.message : String(cause)
+    if (this.#closed) {
+      // The goodbye itself waits for an answer that this worker can't give any more.
+      for (const job of lost) this.#settle(job, () => job.reject(new Error('the model pool is closed')))
+      return
+    }
     slot.crashes++
     this.#restarts++
-    const why = cause instanceof Error ? cause.message : String(cause)
+    this.#lastDeath = why
     this.#log('model worker died', { worker: slot.index, cause: why, lostRuns: lost.length, inARow: slot.crashes })
     if (slot.crashes <= MAX_CRASHES_IN_A_ROW) void this.#replace(slot)
     const error = new WorkerCrashed(`the model worker died while it ran this (${why}); it is being replaced`, { cause })

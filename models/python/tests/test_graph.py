@@ -22,6 +22,7 @@ from rtml import (
     GraphError,
     Join,
     JsonToDataframe,
+    NodeError,
     NumpyArrays,
     OneHotEncoder,
     ONNXNode,
@@ -40,6 +41,7 @@ from rtml import (
     operator,
     verify_bundle,
 )
+from rtml.engine import cli
 from rtml.nodes import REGISTRY
 
 
@@ -254,6 +256,45 @@ def test_javascript_operators_are_tried_in_a_notebook() -> None:
         {"javascript": "export default () => ({ y: [process.pid] })", "inputs": ["x"], "outputs": {"y": "float64"}}
     )
     assert Graph.chain("b", away, inputs={"x": "float64"}).run([{"record": {"x": 1}}])[0].output is None
+
+
+def test_typescript_operators_lose_their_types_and_run_in_the_scorer(tmp_path: Path) -> None:
+    source = """type Columns = { readonly price: Float64Array; readonly name: readonly (string | null)[] }
+
+export default function tag({ price, name }: Columns, rows: number): Record<string, ArrayLike<unknown>> {
+  const tags: string[] = new Array<string>(rows)
+  for (let i = 0; i < rows; i++) tags[i] = `${name[i] ?? 'nobody'}:${price[i] as number}`
+  return { tag: tags, twice: price.map((it): number => it * 2) }
+}
+"""
+    file = tmp_path / "tag.ts"
+    file.write_text(source)
+    rest: dict[str, Any] = {"inputs": ["price", "name"], "outputs": {"tag": "string", "twice": "float64"}}
+    frame = pd.DataFrame({"price": [2.0, 3.5], "name": ["a", None]})
+    for node in (Custom({"typescript": source, **rest}), Custom({"file": file, **rest})):
+        out = node.process(DataMsg(data=frame)).data
+        assert (out["tag"].tolist(), out["twice"].tolist()) == (["a:2", "nobody:3.5"], [4.0, 7.0])
+    graph = Graph.chain("typed", node, inputs={"price": "float64", "name": "string"})
+    # Types became spaces: what an error says of line and column is true of the author's file.
+    (module,) = graph.compiler.modules.values()
+    assert [len(line) for line in module.split("\n")] == [len(line) for line in source.split("\n")]
+    graph.bundle(tmp_path / "typed.zip", tests=frame)
+    assert "2 rows equal" in cli("graph", "check", str(tmp_path / "typed.zip"))
+
+
+@pytest.mark.parametrize(
+    ("params", "reason"),
+    [
+        ({"typescript": "enum A { b }\nexport default () => ({})"}, "enum is not supported.*Only types are taken off"),
+        ({"typescript": "export default (a: ) => ({})"}, "can't be read: SyntaxError"),
+        ({"file": "nowhere.ts"}, "nowhere.ts can't be read"),
+        ({"file": "module.py"}, r"module.py is no module; its name ends with \.js"),
+    ],
+)
+def test_modules_that_are_no_typescript_are_refused(params: dict[str, Any], reason: str) -> None:
+    with pytest.raises(NodeError, match=reason) as caught:
+        Custom({**params, "inputs": ["x"], "outputs": {"y": "float64"}}, name="mine")
+    assert (caught.value.node, caught.value.code) == ("mine", "PARAMS")
 
 
 def test_split_trains_and_tests_apart(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,8 @@ import pandas as pd
 import pytest
 
 from rtml import DataMsg, Graph, NodeError, Pandas
+from rtml.frame import Frame
+from rtml.ops import Context, Failures, run_bin
 
 FRAME = pd.DataFrame(
     {
@@ -70,6 +74,11 @@ CASES: list[dict[str, Any]] = [
     {"import": "cut", "kwargs": {"bins": [0, 20, 40, 100], "labels": ["young", "mid", "old"]}, "cols": "age"},
     {"import": "cut", "kwargs": {"bins": [18, 40, math.inf], "labels": False, "right": False}, "cols": "age"},
     {"import": "cut", "kwargs": {"bins": [18, 45.5, 61], "labels": ["a", "b"], "include_lowest": True}, "cols": "age"},
+    {
+        "import": "cut",
+        "kwargs": {"bins": [18, 45.5, 61], "labels": False, "right": False, "include_lowest": True},
+        "cols": "age",
+    },
     {"import": "eval", "kwargs": {"expr": "ratio = price / (age + 1)"}},
     {"import": "query", "kwargs": {"expr": "age > 20 and device == 'Mobile'"}},
     {"import": "dropna", "kwargs": {"subset": ["age", "device"]}},
@@ -145,6 +154,17 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"import": "fillna", "kwargs": {"method": "ffill"}, "cols": "age"}, "method='ffill'"),
     ({"import": "to_datetime", "kwargs": {"format": "%d.%m.%Y"}, "cols": "when"}, "only ISO dates"),
 ]
+
+
+SHARED = json.loads((Path(__file__).parents[3] / "test/unit/graph/testdata/pandas.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("case", SHARED["bins"], ids=lambda case: json.dumps(case["params"]))
+def test_bins_of_the_fixture_that_the_scorer_is_tested_with(case: dict[str, Any]) -> None:
+    values = np.array([np.nan if it is None else it for it in SHARED["columns"]["x"]])
+    frame = Frame({"x": "float64"}, {"x": values}, np.arange(len(values)))
+    made = run_bin({"column": "x", "as": "z", **case["params"]}, {"in": frame}, Context({}, {}, (), Failures(), "bin"))
+    assert [plain(it) for it in made.columns["z"]] == case["expected"]
 
 
 @pytest.mark.parametrize(("params", "reason"), REFUSED, ids=[identifier(p) for p, _ in REFUSED])

@@ -211,6 +211,21 @@ describe('a worker that dies', () => {
     await expect(pool.run('identity', floats(1))).resolves.toBeDefined()
     expect(pool.stats().models).toBe(1)
   })
+
+  it('dies at its import: loads are refused with the cause, again and again, and the pool can be closed at any time', async () => {
+    const workerFile = new URL('./unstartable-worker.ts', import.meta.url)
+    await using pool = await createModelPool({ workerFile, workers: 2 })
+    await expect(pool.load('first', identityModel())).rejects.toThrow(
+      'MODEL_LOAD first: the model worker died while it ran this (no binding for this machine)',
+    )
+    await until(() => pool.stats().restarts === 12)
+    await expect(pool.load('later', identityModel())).rejects.toThrow(
+      /MODEL_LOAD later: every model worker died 5 times in a row, last of: no binding for this machine/,
+    )
+    // Closed while its worker is still starting, and will never answer.
+    const early = await createModelPool({ workerFile })
+    await early[Symbol.asyncDispose]()
+  })
 })
 
 it('serves the scikit-learn test models from two workers at the same time', async () => {

@@ -1,4 +1,4 @@
-"""Calls a custom JavaScript module from Python, to try it in a notebook. Deployed, the scorer's own sandbox runs it."""
+"""Custom modules from Python: tries JavaScript in a notebook (deployed, the scorer's own sandbox runs it), takes the types off TypeScript."""
 
 from __future__ import annotations
 
@@ -38,14 +38,44 @@ process.stdin.on('data', (chunk) => { text += chunk }).on('end', () => {
 })
 """
 
+# Types become spaces: line and column of an error stay those of the author's file.
+_STRIP = """
+const { stripTypeScriptTypes } = require('node:module')
+let text = ''
+process.stdin.setEncoding('utf8').on('data', (chunk) => { text += chunk }).on('end', () => {
+  try {
+    if (!stripTypeScriptTypes) throw new Error(`Node.js ${process.version} can't read TypeScript, 22.13 or later can`)
+    process.stdout.write(stripTypeScriptTypes(text))
+  } catch (error) {
+    process.stderr.write(error.name === "Error" ? error.message : `${error.name}: ${error.message}`)
+    process.exitCode = 1
+  }
+})
+"""
+
+
+def _node() -> str:
+    node = os.environ.get("RTML_NODE") or shutil.which("node")
+    if node is None:
+        raise RuntimeError("Node.js was not found: it runs custom modules. Put `node` on the path or set RTML_NODE")
+    return node
+
+
+def strip_types(source: str) -> str:
+    """JavaScript of a TypeScript module. @raises RuntimeError for what is more than types (enums, namespaces, parameter properties) or no TypeScript"""
+    done = subprocess.run(
+        [_node(), "--no-warnings", "-e", _STRIP], input=source.encode(), capture_output=True, timeout=30, check=False
+    )
+    if done.returncode != 0:
+        raise RuntimeError(" ".join(done.stderr.decode(errors="replace")[:300].split()).rstrip("."))
+    return done.stdout.decode()
+
 
 def call_module(
     source: str, columns: dict[str, tuple[np.ndarray, str]], rows: int, timeout_ms: int
 ) -> dict[str, list[Any]]:
     """@raises RuntimeError when the module throws, takes too long or gives something else than columns of the right length"""
-    node = os.environ.get("RTML_NODE") or shutil.which("node")
-    if node is None:
-        raise RuntimeError("Node.js was not found: it runs custom JavaScript. Put `node` on the path or set RTML_NODE")
+    node = _node()
     question = {
         "source": source,
         "columns": {name: [to_json(value, kind) for value in values] for name, (values, kind) in columns.items()},

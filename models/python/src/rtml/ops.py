@@ -381,8 +381,9 @@ def run_bin(params: dict[str, Any], inputs: dict[str, Frame], _: Context) -> Fra
     edges = np.array([float(edge) for edge in params["edges"]])
     right = params.get("right", True)
     found = np.searchsorted(edges, values, side="left" if right else "right") - 1
-    if params.get("includeLowest", False):
-        found = np.where(values == (edges[0] if right else edges[-1]), 0 if right else len(edges) - 2, found)
+    # As pandas: include_lowest closes the first interval on its left; with right=False it is closed there already.
+    if right and params.get("includeLowest", False):
+        found = np.where(values == edges[0], 0, found)
     outside = (found < 0) | (found > len(edges) - 2) | np.isnan(values)
     labels = params.get("labels")
     if labels is None:

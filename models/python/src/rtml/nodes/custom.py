@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from ..compiler import Compiler
 from ..frame import DTYPES
+from ..javascript import strip_types
 from .base import DataMsg, Node, as_list
 from .fields import Stepwise
 
@@ -137,19 +139,35 @@ fn = Functions()
 
 
 class Custom(Node):
-    """`javascript` (text of a module) with `inputs` [columns], `outputs` {column: type}, `timeout_ms`, `memory_mb`;
+    """`javascript` or `typescript` (text of a module) or `file` (.js, .mjs, .ts) with `inputs` [columns], `outputs` {column: type},
+    `timeout_ms`, `memory_mb`: types are taken off here, the bundle carries JavaScript;
     or `function` (a Python operator, or the name of a registered one) with `inputs` and `output` (a name) where it gives one column.
     """
 
     module = "rtml_nodelibs.nodes.standard.preprocessing.custom"
-    known = ("javascript", "function", "inputs", "outputs", "output", "timeout_ms", "memory_mb", "steps")
+    known = (
+        "javascript",
+        "typescript",
+        "file",
+        "function",
+        "inputs",
+        "outputs",
+        "output",
+        "timeout_ms",
+        "memory_mb",
+        "steps",
+    )
 
     def setup(self) -> None:
-        if sum(key in self.params for key in ("javascript", "function", "steps")) != 1:
-            raise self.error("PARAMS", "give either `javascript` or `function`.")
+        if sum(key in self.params for key in ("javascript", "typescript", "file", "function", "steps")) != 1:
+            raise self.error("PARAMS", "give one of `javascript`, `typescript`, `file` and `function`.")
         self.inputs = as_list(self.params.get("inputs"))
         if not self.inputs:
             raise self.error("PARAMS", "`inputs` is missing: the columns that the operator reads.")
+        if "file" in self.params:
+            self._read(Path(self.params.pop("file")))
+        if "typescript" in self.params:
+            self.params["javascript"] = self._strip(self.params.pop("typescript"))
         if "javascript" in self.params:
             outputs = self.params.get("outputs")
             if not isinstance(outputs, Mapping) or not outputs or any(kind not in DTYPES for kind in outputs.values()):
@@ -160,6 +178,24 @@ class Custom(Node):
                 raise self.error("PARAMS", "the module is larger than 256 KiB.")
         elif "function" in self.params:
             self.params["steps"] = self._trace(self.params.pop("function"))
+
+    def _read(self, file: Path) -> None:
+        if file.suffix not in (".js", ".mjs", ".ts", ".mts"):
+            raise self.error("PARAMS", f"{file} is no module; its name ends with .js, .mjs, .ts or .mts.")
+        try:
+            text = file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise self.error("PARAMS", f"{file} can't be read: {error}.") from None
+        self.params["typescript" if file.suffix in (".ts", ".mts") else "javascript"] = text
+
+    def _strip(self, source: str) -> str:
+        try:
+            return strip_types(source)
+        except RuntimeError as error:
+            raise self.error(
+                "PARAMS",
+                f"the TypeScript module can't be read: {error}. Only types are taken off: write no enum, namespace or parameter property.",
+            ) from None
 
     def _trace(self, function: Any) -> dict[str, Any]:
         if isinstance(function, str):
