@@ -31,6 +31,7 @@ print(json.dumps({"python": sys.version.split()[0], "missing": [m for m in ("rtm
 export function notebookCommand(): Command {
   return withEngine(new Command('notebook'))
     .description('open JupyterLab with the Python package, the notebook templates, and a connection to the engine')
+    .argument('[jupyter...]', 'after --: options of JupyterLab itself')
     .option(
       '--dir <folder>',
       'folder of your notebooks; templates are copied there, nothing is overwritten',
@@ -44,9 +45,13 @@ export function notebookCommand(): Command {
     .option('--json', 'with --check: print JSON')
     .addHelpText(
       'after',
-      examples('rtml notebook', 'rtml notebook --dir work --url http://127.0.0.1:8081 --no-browser'),
+      examples(
+        'rtml notebook',
+        'rtml notebook --dir work --url http://127.0.0.1:8081 --no-browser',
+        'rtml notebook --no-browser -- --allow-root --IdentityProvider.token=secret',
+      ),
     )
-    .action(async (options: NotebookOptions) => {
+    .action(async (given: readonly string[], options: NotebookOptions) => {
       const python = pythonOf(options.python)
       const found = await look(python)
       const connected = await isReady(options.url)
@@ -64,7 +69,7 @@ export function notebookCommand(): Command {
         note(
           `no engine answers at ${options.url}: start one with rtml run, or let a notebook start its own (rtml.Engine)`,
         )
-      const code = await jupyter(python, options)
+      const code = await jupyter(python, given, options)
       if (code !== 0) throw new CommandFailed(`JupyterLab ended with exit code ${code}`)
     })
 }
@@ -108,7 +113,7 @@ async function copyTemplates(dir: string): Promise<string[]> {
 }
 
 /** Runs JupyterLab in the foreground, with what the Python package reads of its surroundings. */
-function jupyter(python: string, options: NotebookOptions): Promise<number> {
+function jupyter(python: string, given: readonly string[], options: NotebookOptions): Promise<number> {
   const { dir, port, url, app, browser } = options
   const env = {
     ...process.env,
@@ -116,11 +121,12 @@ function jupyter(python: string, options: NotebookOptions): Promise<number> {
     RTML_APP: resolve(app),
     RTML_DATA_DIR: resolve(dataDirOf(process.env, options.data) ?? '.rtml'),
     RTML_NODE: process.execPath,
-    RTML_CLI: `${process.execPath} ${join(PACKAGE_ROOT, 'bin', 'rtml.js')}`,
+    // Quoted: the package splits it as a shell does.
+    RTML_CLI: [process.execPath, join(PACKAGE_ROOT, 'bin', 'rtml.js')].map((it) => JSON.stringify(it)).join(' '),
     PATH: `${dirname(process.execPath)}${delimiter}${process.env.PATH ?? ''}`,
   }
   const args = ['-m', 'jupyterlab', '--ip=127.0.0.1', `--port=${port}`, `--ServerApp.root_dir=${resolve(dir)}`]
-  const child = spawn(python, browser ? args : [...args, '--no-browser'], { stdio: 'inherit', env })
+  const child = spawn(python, [...args, ...(browser ? [] : ['--no-browser']), ...given], { stdio: 'inherit', env })
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal))
   return new Promise((done, fail) => {
     child.on('error', fail)

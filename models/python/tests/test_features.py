@@ -8,7 +8,7 @@ import pytest
 
 import rtml
 from rtml.features import feature_columns, iso, read_export
-from rtml.samples import shop_events, write_lines
+from rtml.samples import recent_start, shop_events, write_lines
 
 SHOP = Path(__file__).parents[2] / "notebooks" / "shop.yaml"
 
@@ -32,6 +32,30 @@ def test_features_of_a_file_know_nothing_of_later_events(tmp_path: Path) -> None
         "since_add",
         "phone",
     ]
+
+
+def test_features_of_a_file_are_the_bytes_that_the_stream_serves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = shop_events(15, start=recent_start())
+    offline = rtml.features(SHOP, events=write_lines(tmp_path / "events.jsonl", events))
+    with rtml.Engine(SHOP, data=tmp_path / "data") as engine:
+        engine.client.collect("web", events)
+
+        def all_served() -> list[pd.DataFrame]:
+            rows = rtml.features(SHOP, what="samples", engine=engine)
+            return [rows] if len(rows) == len(events) else []
+
+        (served,) = engine.wait_for(all_served)
+        # Without arguments: those of the application that rtml notebook was started for.
+        monkeypatch.setenv("RTML_APP", str(SHOP))
+        monkeypatch.setenv("RTML_DATA_DIR", str(tmp_path / "data"))
+        pd.testing.assert_frame_equal(rtml.features(what="samples"), served)
+    columns = feature_columns(offline)
+    assert feature_columns(served) == columns and len(columns) == 8
+    of = [frame.set_index("event_id").loc[[e["id"] for e in events], columns] for frame in (offline, served)]
+    assert of[0].notna().any().all()
+    assert of[0].astype("float32").to_numpy().tobytes() == of[1].astype("float32").to_numpy().tobytes()
 
 
 def test_labels_look_ahead_and_leave_out_what_is_not_known_yet() -> None:
@@ -73,6 +97,8 @@ def test_times_have_a_zone() -> None:
 
 
 def test_commands_that_fail_say_why() -> None:
+    with pytest.raises(rtml.EdgeError, match="no application was named"):
+        rtml.features()
     with pytest.raises(rtml.EdgeError, match="no source"):
         rtml.features(SHOP, events=SHOP, source="nowhere")
     with pytest.raises(rtml.EdgeError, match="rtml init"):

@@ -241,6 +241,40 @@ def test_python_operators_are_traced() -> None:
     assert named.process(DataMsg(data=frame)).data["net"].tolist() == [80.0, 50.0]
 
 
+def test_numpy_in_an_operator_is_written_down_and_gives_what_numpy_gives() -> None:
+    def shape(price: Any, age: Any) -> Any:
+        young = np.logical_and(age < 26, np.logical_not(np.isnan(price)))
+        return {
+            "log": np.log1p(np.abs(price)) * np.float64(2),
+            "net": np.where(young, np.multiply(price, 0.9), price),
+            "bound": np.maximum(np.clip(price, 0, 50), np.float64(1) - age),
+            "rest": np.remainder(price, 7) + np.floor(price) / 2,
+        }
+
+    rows = np.random.default_rng(3).normal(30, 40, size=(2, 200))
+    frame = pd.DataFrame({"price": rows[0], "age": rows[1]})
+    made = Custom({"function": shape, "inputs": ["price", "age"]}).process(DataMsg(data=frame)).data
+    for name, wanted in shape(rows[0], rows[1]).items():
+        np.testing.assert_allclose(made[name], wanted, rtol=1e-12, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        (lambda x: np.cumsum(x), "numpy's cumsum isn't among the functions of one row"),
+        (lambda x: np.add.reduce(x), r"numpy's add\.reduce isn't among"),
+        (lambda x: np.fmax(x, 0), "numpy's fmax isn't among.*minimum, maximum"),
+        (lambda x: np.clip(x, a_min=0, a_max=1), "is given a_min, a_max; give its values in order"),
+        (lambda x: x @ np.ones(3), "numpy's matmul isn't among.*export an ONNX file for an ONNXNode"),
+        (lambda x: x.mean(), r"it calls \.mean of a column.*Or write it in JavaScript"),
+    ],
+)
+def test_python_that_is_no_expression_is_refused_with_a_way_out(function: Any, reason: str) -> None:
+    with pytest.raises(NodeError, match=reason) as caught:
+        Custom({"function": function, "inputs": ["x"]}, name="mine")
+    assert (caught.value.node, caught.value.code) == ("mine", "NOT_SUPPORTED")
+
+
 def test_javascript_operators_are_tried_in_a_notebook() -> None:
     source = "export default ({ price, name }, rows) => ({ even: price.map((p) => p % 2 === 0 ? 1 : 0), tag: name.map((n) => n === null ? null : n + '!') })"
     node = Custom({"javascript": source, "inputs": ["price", "name"], "outputs": {"even": "float64", "tag": "string"}})
@@ -269,7 +303,11 @@ export default function tag({ price, name }: Columns, rows: number): Record<stri
 """
     file = tmp_path / "tag.ts"
     file.write_text(source)
-    rest: dict[str, Any] = {"inputs": ["price", "name"], "outputs": {"tag": "string", "twice": "float64"}}
+    rest: dict[str, Any] = {
+        "inputs": ["price", "name"],
+        "outputs": {"tag": "string", "twice": "float64"},
+        "timeout_ms": 500,
+    }
     frame = pd.DataFrame({"price": [2.0, 3.5], "name": ["a", None]})
     for node in (Custom({"typescript": source, **rest}), Custom({"file": file, **rest})):
         out = node.process(DataMsg(data=frame)).data

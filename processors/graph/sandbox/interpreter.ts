@@ -16,6 +16,8 @@ import type { ColumnList, ModuleSpec } from './protocol.ts'
 /** The module broke a bound, threw, or answered in another form. */
 export class ModuleProblem extends Error {}
 
+/** Loading a module isn't a call: what `timeoutMs` allows for one may be too little for the first compilation on a busy machine. */
+const LOAD_MS = 500
 const STACK_BYTES = 256 * 1_024
 /** Text that a call may answer with: as many characters would be a mistake anyway. */
 const MAX_TEXT_CHARS = 4_194_304
@@ -93,7 +95,7 @@ export class Interpreter {
 
   /** Evaluates a module once and throws it away: syntax, imports, the default export. @throws ModuleProblem */
   check(spec: ModuleSpec): void {
-    this.#within(spec, (context) => {
+    this.#within({ ...spec, timeoutMs: Math.max(spec.timeoutMs, LOAD_MS) }, (context) => {
       exportOf(context, spec).dispose()
     })
   }

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from .engine import cli
+from .errors import EdgeError
 
 META = (
     "event_id", "event_ts", "time_ms", "processed_at", "partition", "position", "pseudonym", "profile", "event_type", "feature_set",
@@ -17,7 +19,7 @@ META = (
 
 
 def features(
-    app: str | Path,
+    app: str | Path | None = None,
     from_: Any = None,
     to: Any = None,
     *,
@@ -32,13 +34,19 @@ def features(
 
     `from_` and `to` bound the event time (ISO text, datetime or epoch milliseconds; `to` exclusive). The rows come from
     `rtml export`: the bytes that the stream wrote when it scored, through no second implementation. `data` is the embedded
-    engine's directory (default `.rtml` beside the application file, or that of `engine`).
+    engine's directory (default `.rtml` beside the application file, or that of `engine`). Without `app` they are those of the
+    running application that `rtml notebook` was started for (`RTML_APP`, `RTML_DATA_DIR`).
 
     `events` is a file of raw events instead: `rtml features` runs them through the mapper and the feature kernel, so that there
     is training data before anything runs; `source` names the source that reads it. Labels then come from `join_labels`.
 
     @raises EdgeError when there is no such application, or nothing was kept for that time
     """
+    if app is None:
+        app = os.environ.get("RTML_APP")
+        data = data if data is not None else os.environ.get("RTML_DATA_DIR")
+        if app is None:
+            raise EdgeError("no application was named: give its file, or start JupyterLab with `rtml notebook`.")
     file = Path(app)
     file = file / "rtml.yaml" if file.is_dir() else file
     bounds = [("--from", from_), ("--to", to)]

@@ -228,11 +228,15 @@ def convert(estimator: Any, initial_types: Any, node: str = "model") -> bytes:
             proto = skl2onnx.to_onnx(estimator, initial_types=initial_types, target_opset=EXPORT_OPSET, options=options)
     except Exception as error:
         name = type(estimator).__name__
+        instead = (
+            "Do the function before the model instead, in a FieldTrans, FieldOps or Custom node."
+            if "FunctionTransformer" in str(error)
+            else "Use an estimator with a converter (skl2onnx.supported_converters()), or export it yourself and use ONNXNode."
+        )
         raise ModelError(
             "MODEL_ESTIMATOR",
             node,
-            f"{name} can't be converted to ONNX ({str(error).strip().splitlines()[0][:200]}). Use an estimator with a "
-            "converter (skl2onnx.supported_converters()), or export it yourself and use ONNXNode.",
+            f"{name} can't be converted to ONNX ({str(error).strip().splitlines()[0][:200]}). {instead}",
         ) from None
     proto.ir_version = EXPORT_IR_VERSION
     return bytes(proto.SerializeToString())

@@ -21,11 +21,43 @@ def operator(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+NUMPY = {
+    "absolute": "abs", "fabs": "abs", "negative": "neg", "sqrt": "sqrt", "exp": "exp", "log": "log", "log1p": "log1p",
+    "floor": "floor", "ceil": "ceil", "rint": "round", "isnan": "isnull", "where": "where", "clip": "clip",
+    "add": "add", "subtract": "sub", "multiply": "mul", "divide": "div", "floor_divide": "floordiv", "remainder": "mod",
+    "power": "pow", "equal": "eq", "not_equal": "ne", "less": "lt", "less_equal": "le", "greater": "gt", "greater_equal": "ge",
+    "logical_and": "and", "logical_or": "or", "logical_not": "not", "bitwise_and": "and", "bitwise_or": "or", "invert": "not",
+    "minimum": "min", "maximum": "max",
+}  # fmt: skip
+"""NumPy's functions of one row that expressions have, too."""
+
+
 class Value:
     """A column that isn't there yet: what an operator computes with it is written down, not done."""
 
     def __init__(self, expr: dict[str, Any]) -> None:
         self.expr = expr
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *args: Any, **kwargs: Any) -> Value:
+        return self._numpy(ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}", args, kwargs)
+
+    def __array_function__(self, function: Any, _: Any, args: Any, kwargs: Any) -> Value:
+        return self._numpy(function.__name__, args, kwargs)
+
+    def _numpy(self, name: str, args: Any, kwargs: Any) -> Value:
+        if name not in NUMPY:
+            raise TracingError(
+                f"numpy's {name} isn't among the functions of one row that can be written down ({', '.join(NUMPY)}); "
+                "compute it with these, or export an ONNX file for an ONNXNode"
+            )
+        if kwargs:
+            raise TracingError(f"numpy's {name} is given {', '.join(kwargs)}; give its values in order, nothing else")
+        return Value({"fn": NUMPY[name], "args": [expr_of(arg) for arg in args]})
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise TracingError(f"it calls .{name} of a column, which has operators only; use rtml.fn or NumPy's functions")
 
     def _call(self, name: str, *others: Any) -> Value:
         return Value({"fn": name, "args": [self.expr, *(expr_of(other) for other in others)]})
