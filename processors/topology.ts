@@ -4,7 +4,7 @@
  *   raw.<source> ─► map.<source> ─► xdm.events ─► profile ─┬─► profile.scores
  *   raw.<source> (keyed by identity, alone) ───► profile ──┼─► samples ─► outcomes, labels ─► training.examples
  *                                                          ├─► <app>.entity.<name> ─► entity.<name>
- *                                                          ├─► profile.segments, <app>.links
+ *                                                          ├─► profile.segments, <app>.links, <app>.exposures
  *                                                          └─► dlq.raw, dlq.xdm
  */
 
@@ -199,6 +199,7 @@ export function topicSpecs(app: Application): TopicSpec[] {
           // Kept for ever: it is the history of the rules, too.
           { topic: topics.rules, partitions: 1, cleanup: 'delete' } as const,
           kept(topics.decisions, outputs.decisions.retention),
+          kept(topics.exposures, outputs.decisions.retention, 1),
         ]
       : []),
     kept(topics.deadRaw, outputs.deadLetters.retention),
@@ -529,10 +530,12 @@ function keyedStages(plan: Plan, parts: StageParts): KeyedStage[] {
 }
 
 /** @param topic input of the profile stage */
-function profileRules({ app, topics, rules }: Plan, parts: StageParts, topic: string): ProfileRules | undefined {
+function profileRules(plan: Plan, parts: StageParts, topic: string): ProfileRules | undefined {
+  const { app, topics, rules, schema } = plan
   const { featureSet, schemaIds, timerClock } = parts
   // A set with some features only is for filling these: memberships are the whole set's.
-  if (!rules || featureSet.hidden?.count !== rules.compiler.hidden.length) return undefined
+  if (!rules) return undefined
+  if (featureSet !== plan.featureSet && featureSet.hidden?.count !== rules.compiler.hidden.length) return undefined
   return new ProfileRules({
     compiler: rules.compiler,
     rules: rules.initial,
@@ -541,6 +544,7 @@ function profileRules({ app, topics, rules }: Plan, parts: StageParts, topic: st
     topics,
     topic,
     schemaId: schemaIds.segments,
+    tenant: schema.tenant,
     clock: timerClock,
   })
 }

@@ -51,9 +51,21 @@ const rule = z.strictObject({
   offer: z
     .union([name, z.array(name).min(1).max(100)])
     .meta({ description: 'a name under offers; several: the first that the profile may get, or explored' }),
-  explore: share.optional().meta({
-    description: 'several offers: this share of answers takes one of them at random, with its probability logged',
-  }),
+  explore: z
+    .union([
+      share,
+      z.strictObject({
+        bandit: z.enum(['thompson']).meta({ description: 'each offer as often as it is likely to be the best one' }),
+        random: share
+          .default(0.05)
+          .meta({ description: 'share of answers that take any of them, whatever is learned' }),
+      }),
+    ])
+    .optional()
+    .meta({
+      description:
+        'several offers: this share of answers takes one of them at random; or a bandit that learns from displays and interactions. The probability is logged',
+    }),
 })
 
 export const decisionSchema = z.strictObject({

@@ -18,6 +18,8 @@ export interface TopicNames {
   readonly links: string
   /** Segments and decisions that were changed while the application ran. */
   readonly rules: string
+  /** How often offers were displayed and used: one partition, so that everybody counts in one order. */
+  readonly exposures: string
   /** What the edge answered. */
   readonly decisions: string
   readonly deadRaw: string
@@ -46,6 +48,7 @@ export function topicNames(app: Application): TopicNames {
     timers: named(`${app.name}.timers`),
     links: named(`${app.name}.links`),
     rules: named('rules'),
+    exposures: named(`${app.name}.exposures`),
     decisions: named(app.outputs.decisions.topic),
     deadRaw: dead('raw'),
     deadXdm: dead('xdm'),

@@ -20,6 +20,8 @@ export interface Situation {
   score(name: string): number | undefined
   /** Scores that segments may read: the model's own word. */
   ownScore(name: string): number | undefined
+  /** How likely each of some offers of a decision is the best one, summing to 1. Absent: nothing was learned. */
+  shares?(decision: string, offers: readonly string[]): readonly number[]
   /** Something of the profile could not be read in time: everybody gets the default. */
   readonly isIncomplete: boolean
 }
@@ -148,7 +150,10 @@ function choose(
       return isShown(offer) && isEligible(offer, situation, variables)
     })
     if (candidates.length === 0) continue
-    const { at, propensity } = draw(candidates.length, rule.explore, unit(`explore\n${name}\n${key}\n${event.id}`))
+    const random = unit(`explore\n${name}\n${key}\n${event.id}`)
+    const { at, propensity } = rule.learns
+      ? drawLearned(situation.shares?.(name, candidates) ?? evenly(candidates.length), rule.explore, random)
+      : draw(candidates.length, rule.explore, random)
     const offer = candidates[at]!
     return { decision: name, scope, offer, reason: 'rule', rule: index, candidates, propensity }
   }
@@ -160,6 +165,22 @@ function draw(count: number, epsilon: number, random: number): { at: number; pro
   const share = count > 1 ? epsilon : 0
   const at = random < share ? Math.min(count - 1, Math.floor((random / share) * count)) : 0
   return { at, propensity: share / count + (at === 0 ? 1 - share : 0) }
+}
+
+const evenly = (count: number): number[] => new Array<number>(count).fill(1 / count)
+
+/** By what was learned: μ = ε/K + (1 − ε)·share. */
+function drawLearned(shares: readonly number[], epsilon: number, random: number): { at: number; propensity: number } {
+  const propensityOf = (share: number) => epsilon / shares.length + (1 - epsilon) * share
+  let left = random
+  let at = 0
+  for (; at < shares.length - 1; at++) {
+    left -= propensityOf(shares[at]!)
+    if (left < 0) break
+  }
+  // Rounding may leave the last one without any probability of its own.
+  while (at > 0 && propensityOf(shares[at]!) === 0) at--
+  return { at, propensity: propensityOf(shares[at]!) }
 }
 
 function isEligible(offer: CompiledOffer, { at, event }: Situation, variables: Record<string, unknown>): boolean {

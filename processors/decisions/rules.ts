@@ -39,7 +39,10 @@ export interface CompiledDecision {
   readonly rules: readonly {
     readonly condition: Condition | undefined
     readonly offers: readonly string[]
+    /** Share of answers that take any of the offers. */
     readonly explore: number
+    /** The rest is given by what was learned of the offers; else the first of them gets it. */
+    readonly learns: boolean
   }[]
 }
 
@@ -53,6 +56,8 @@ export interface Rules {
   readonly decisions: readonly CompiledDecision[]
   /** Scores that segments read, `service` or `service.output`: the states keep the newest of them. */
   readonly keptScores: readonly string[]
+  /** Offers whose displays and interactions are counted, `<decision>/<offer>`. */
+  readonly learned: ReadonlySet<string>
 }
 
 export interface RuleSchema {
@@ -70,6 +75,8 @@ export class RuleCompiler {
   readonly #table = new HiddenTable()
   readonly #context: Omit<ConditionContext, 'segments' | 'columnsOf'>
   readonly #tenant: string
+  /** Offers that the stream counts; undefined: still being found. */
+  #counted: ReadonlySet<string> | undefined
   #columnsOf: ConditionContext['columnsOf']
 
   /**
@@ -88,7 +95,8 @@ export class RuleCompiler {
     }
     this.#columnsOf = placeholderColumns(app)
     this.initial = this.compile(app, 0)
-    if (more) this.compile(more, 0)
+    const others = more && this.compile(more, 0)
+    this.#counted = new Set([...this.initial.learned, ...(others?.learned ?? [])])
     this.hidden = this.#table.definitions
     this.#table.close()
   }
@@ -133,6 +141,7 @@ export class RuleCompiler {
       segments,
       decisions,
       keptScores,
+      learned: new Set(decisions.flatMap(learnedOf)),
     }
   }
 
@@ -155,14 +164,25 @@ export class RuleCompiler {
       rules: definition.rules.map((rule, index) => {
         const at = `${place}.rules[${index}]`
         const offers = [rule.offer].flat().map((offer) => check(offer, `${at}.offer`))
+        const learns = typeof rule.explore === 'object'
+        if (learns) this.#checkCounted(name, offers, `${at}.explore`)
         return {
           condition:
             rule.when === undefined ? undefined : compileCondition(rule.when, 'decision', `${at}.when`, context),
           offers,
-          explore: rule.explore ?? 0,
+          explore: typeof rule.explore === 'object' ? rule.explore.random : (rule.explore ?? 0),
+          learns,
         }
       }),
     }
+  }
+
+  /** @throws RtmlError CONFIG when nothing counts what a bandit would learn from */
+  #checkCounted(decision: string, offers: readonly string[], place: string): void {
+    const unknown = offers.find((offer) => this.#counted?.has(`${decision}/${offer}`) === false)
+    if (unknown === undefined) return
+    const message = `nothing counts displays of ${JSON.stringify(unknown)} yet: a bandit over other offers needs a roll-out of the application file`
+    throw config(place, message)
   }
 
   #offer(decision: string, id: string, definition: OfferDefinition, context: ConditionContext): CompiledOffer {
@@ -193,6 +213,9 @@ export class RuleCompiler {
     }
   }
 }
+
+const learnedOf = ({ name, rules }: CompiledDecision): string[] =>
+  rules.flatMap(({ learns, offers }) => (learns ? offers.map((offer) => `${name}/${offer}`) : []))
 
 /** True for events that say that the visitor has seen the offer: an answer is no exposure. */
 const displayedCondition = (tenant: string, offer: string): string =>

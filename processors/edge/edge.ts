@@ -7,6 +7,7 @@ import type { Mapper } from '../mapper/index.ts'
 import type { RuleBook } from '../runtime/rules/rule-book.ts'
 import type { ModelScorer, ServingModel } from '../scorer/index.ts'
 import type { Plan, RunningApplication } from '../topology.ts'
+import { Arms, followArms } from './arms.ts'
 import { Datastreams } from './datastreams.ts'
 import { Evaluator } from './evaluator.ts'
 import { followErasures } from './forgetting.ts'
@@ -45,6 +46,8 @@ export class Edge implements AsyncDisposable {
   readonly overlay: Overlay
   /** Which profile an identity without one of its own belongs to; empty without `identity.link`. */
   readonly links = new Links()
+  /** What bandits have learned; empty without decisions. */
+  readonly arms = new Arms()
   readonly evaluator: Evaluator
   readonly intake: Intake
   readonly datastreams: Datastreams
@@ -72,7 +75,8 @@ export class Edge implements AsyncDisposable {
     this.clock = clock
     this.env = options.env
     this.book = options.running.rules
-    const rules = this.book && new RuleDecisions(plan, this.book)
+    const rules =
+      this.book && new RuleDecisions(plan, this.book, (decision, offers) => this.arms.shares(decision, offers))
     this.rules = rules
     this.decisions = options.decisions ?? this.rules
     this.region = options.region
@@ -95,6 +99,7 @@ export class Edge implements AsyncDisposable {
     this.#following = Promise.all([
       followErasures(this, (name) => options.env[name], signal),
       followLinks(this, this.links, signal),
+      followArms(this, this.arms, signal),
     ])
   }
 

@@ -38,6 +38,7 @@ function outputsOf({ app, topics }: Pick<Plan, 'app' | 'topics'>, stage: string)
     topics.scores,
     topics.segments,
     topics.links,
+    topics.exposures,
     topics.samples,
     ...Object.keys(app.entities).map(topics.entity),
     topics.deadXdm,

@@ -23,24 +23,27 @@ export class RuleDecisions implements Decisions {
   readonly #shown: ReadonlySet<string>
   readonly #topic: string
   readonly #book: { readonly current: Rules }
+  readonly #shares: Situation['shares']
 
-  /** @param book the rules that hold now */
+  /** @param book the rules that hold now @param shares what was learned of offers; absent: nothing */
   constructor(
     { app, topics, featureSet }: Pick<Plan, 'app' | 'topics' | 'featureSet'>,
     book: { readonly current: Rules },
+    shares?: NonNullable<Situation['shares']>,
   ) {
     this.#evaluator = new SegmentEvaluator(featureSet, app.events.ttl)
     this.#decider = new Decider(featureSet, this.#evaluator)
     this.#shown = new Set(app.edge.segments)
     this.#topic = topics.decisions
     this.#book = book
+    this.#shares = shares
   }
 
   decide(request: DecisionRequest): Decided {
     const rules = this.#book.current
     const { schemas, event } = request
     const isShown = (offer: CompiledOffer) => schemas.length === 0 || schemas.includes(SCHEMAS[offer.definition.format])
-    const { segments, chosen } = this.#decider.decide(rules, situationOf(request), request.scopes, isShown)
+    const { segments, chosen } = this.#decider.decide(rules, this.#situation(request), request.scopes, isShown)
     return {
       propositions: chosen.map((it) => propositionOf(rules, it, event.id)),
       segments: segments.filter((name) => this.#shown.has(name)),
@@ -53,7 +56,7 @@ export class RuleDecisions implements Decisions {
     request: DecisionRequest,
     rules: Rules = this.#book.current,
   ): { segments: readonly string[]; chosen: readonly Chosen[] } {
-    return this.#decider.decide(rules, situationOf(request), request.scopes)
+    return this.#decider.decide(rules, this.#situation(request), request.scopes)
   }
 
   /** What graphs read of segments: as the stream has it with the event, before the event is scored. */
@@ -64,7 +67,11 @@ export class RuleDecisions implements Decisions {
 
   /** Segments that the profile is in at this moment. */
   memberships(request: DecisionRequest): ReadonlySet<string> {
-    return this.#decider.memberships(this.#book.current, situationOf(request))
+    return this.#decider.memberships(this.#book.current, this.#situation(request))
+  }
+
+  #situation(request: DecisionRequest): Situation {
+    return this.#shares ? { ...situationOf(request), shares: this.#shares } : situationOf(request)
   }
 }
 

@@ -104,6 +104,14 @@ const sent = async (running: Started, ...records: ReturnType<typeof event>[]) =>
 }
 
 describe('segments in the stream', { timeout: PATIENCE.testMs }, () => {
+  it('are entered where all that they read is scores', async () => {
+    const running = await shop(`${APPLICATION.split('segments:')[0]}segments:\n  keen: { when: scores.score >= 2 }\n`)
+    await sent(running, event('a', 0), event('a', 1))
+    expect((await transitions(running)).map(([id, segment, status]) => [id, segment, status])).toEqual([
+      ['a', 'keen', 'realized'],
+    ])
+  })
+
   it('are entered by events, and left without any', async () => {
     const running = await shop()
     await sent(running, bought('a', 0))

@@ -7,6 +7,7 @@ import type { LogRecord, NewRecord } from '../../engine/ports.ts'
 import type { FeatureSet } from '../../features/types.ts'
 import { encodeSegment, SEGMENT_NAMESPACE, type SegmentRecord, segmentKey } from '../../outputs/index.ts'
 import type { Score } from '../../scorer/types.ts'
+import { addExposures, type Exposures, exposureRecord } from '../rules/exposures.ts'
 import {
   CompiledRules,
   INITIAL,
@@ -25,6 +26,8 @@ export interface RuleWork {
   readonly changes: RuleChange[]
   /** Profiles whose timer moved: when it is due, 0 = none; and when in event time that was found. */
   readonly timers: Map<string, { readonly due: number; readonly at: number }>
+  /** Displays and interactions of offers that are learned about. */
+  readonly exposures: Exposures
   /** The rules that hold at this position. */
   rules: Rules
 }
@@ -57,6 +60,8 @@ export interface ProfileRulesOptions {
   /** Input of the profile stage. */
   readonly topic: string
   readonly schemaId: number
+  /** Namespace of the application's own fields. */
+  readonly tenant: string
   readonly clock: TimerClock
 }
 
@@ -79,7 +84,7 @@ export class ProfileRules {
   begin(states: Map<string, ProfileState>): RuleWork {
     const own = shardRules(states)
     if (own === undefined) states.set(RULES_KEY, INITIAL as unknown as ProfileState)
-    return { changes: [], timers: new Map(), rules: this.#compiled.of(own ?? INITIAL) }
+    return { changes: [], timers: new Map(), exposures: new Map(), rules: this.#compiled.of(own ?? INITIAL) }
   }
 
   /** @returns the packed state of the shard's own rules, when the record changes them */
@@ -167,6 +172,12 @@ export class ProfileRules {
     if (timer !== undefined) work.timers.set(key, { due: timer, at: own.time })
   }
 
+  /** Counts what an event, the first time that it comes, says of offers that the file's bandits choose among. */
+  exposed({ exposures }: RuleWork, event: XdmEvent): void {
+    const { rules, tenant } = this.#options
+    if (rules.learned.size > 0) addExposures(exposures, event, tenant, rules.learned)
+  }
+
   /** Segments that the profile is in, as its state has it now; undefined: none. */
   memberships({ rules }: RuleWork, { rules: own }: ProfileState): Readonly<Record<string, true>> | undefined {
     if (!own || own.memberships.size === 0) return undefined
@@ -207,6 +218,7 @@ export class ProfileRules {
         ),
       })
     }
+    if (work.exposures.size > 0) records.push(exposureRecord(topics.exposures, work.exposures))
     for (const [key, { due, at }] of work.timers) records.push(timerRecord({ topic: topics.timers, key, due, at }))
     return records
   }

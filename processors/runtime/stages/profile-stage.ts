@@ -197,6 +197,7 @@ export function profileStage(options: ProfileStageOptions): Stage<ProfileInput, 
       inputs.event = event
       inputs.at = epochMs(state.features.time)
       featureSet.vector(inputs, vector)
+      if (rules) options.rules?.exposed(rules, event)
       const segments = rules && options.rules?.memberships(rules, state)
       rows.push({ sourced, vector, pseudonym: state.pseudonym, known, segments })
     }
