@@ -1,7 +1,7 @@
 /** What surrounds every page: navigation, state of the link, shortcuts, and the place where a key is asked for. */
 import { signal } from '@preact/signals'
 import type { ComponentChildren, ComponentType } from 'preact'
-import { useEffect, useRef, useState } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { frame, link } from './live.ts'
 import { go, path, to } from './route.ts'
 import { can, isSignedIn, session, signIn, signOut } from './session.ts'
@@ -117,7 +117,7 @@ const isTyping = (target: EventTarget | null): boolean =>
 
 /** `g` and a letter goes to a page, `/` to the page's search field, `?` shows all. */
 function useShortcuts(pages: readonly PageEntry[]): void {
-  useEffect(() => {
+  useLayoutEffect(() => {
     let isGoing = false
     const pressed = (event: KeyboardEvent): void => {
       if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return

@@ -1,7 +1,7 @@
 /** Small parts that the pages share. */
 import { signal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
-import { useEffect, useId, useRef } from 'preact/hooks'
+import { useEffect, useId, useLayoutEffect, useRef } from 'preact/hooks'
 import { ApiProblem } from './api.ts'
 import { ago, NONE } from './format.ts'
 
@@ -26,7 +26,7 @@ export function Time({ at }: { at: string | number | null | undefined }) {
 /** The first page leaves the focus to the browser, so that the first Tab reaches the way past the navigation. */
 let isFirstPage = true
 
-/** Head of a page: its name takes the focus when another page opens. */
+/** Head of a page: its name takes the focus when another page opens, before it can be seen: what is pressed then stays. */
 export function Page(props: {
   title: string
   about?: ComponentChildren
@@ -34,7 +34,7 @@ export function Page(props: {
   children: ComponentChildren
 }) {
   const heading = useRef<HTMLHeadingElement>(null)
-  useEffect(() => {
+  useLayoutEffect(() => {
     document.title = `${props.title} · rtml`
     if (!isFirstPage) heading.current?.focus({ preventScroll: true })
     isFirstPage = false

@@ -226,20 +226,21 @@ describe('rules', () => {
 describe('by keyboard', () => {
   it('skips to the content, goes to pages, searches, shows the shortcuts, and keeps the focus in sight', async () => {
     const { page } = await at('topology')
-    const focused = () =>
-      page.evaluate<string>("document.activeElement?.closest('[id], a, button, input')?.textContent ?? ''")
+    const focused = (where: string) =>
+      expect.poll(() => page.evaluate<boolean>(`document.activeElement?.matches(${JSON.stringify(where)})`)).toBe(true)
     await page.evaluate('document.activeElement?.blur()')
     await page.keyboard.press('Tab')
-    expect(await focused()).toBe('Skip to content')
+    await focused('.skip')
+    expect(await page.locator('.skip').textContent()).toBe('Skip to content')
     await page.keyboard.press('Enter')
-    expect(await page.evaluate('document.activeElement.id')).toBe('main')
+    await focused('#main')
 
     await page.keyboard.press('g')
     await page.keyboard.press('p')
     await page.locator('h1', { hasText: 'Profiles' }).waitFor()
-    expect(await page.evaluate('document.activeElement.tagName')).toBe('H1')
+    await focused('h1')
     await page.keyboard.press('/')
-    expect(await page.evaluate("document.activeElement.matches('[data-search]')")).toBe(true)
+    await focused('[data-search]')
     await page.keyboard.type(`g?${ECID}`)
     expect(await page.getByLabel('Identity').inputValue()).toBe(`g?${ECID}`)
 
@@ -248,7 +249,7 @@ describe('by keyboard', () => {
     await page.getByRole('dialog').waitFor()
     expect(await violations(page)).toEqual([])
     await page.keyboard.press('Escape')
-    expect(await page.getByRole('dialog').count()).toBe(0)
+    await page.getByRole('dialog').waitFor({ state: 'hidden' })
     await page.context().close()
   })
 
@@ -260,7 +261,7 @@ describe('by keyboard', () => {
     await menu.press('Enter')
     await page.getByRole('link', { name: 'Audit' }).press('Enter')
     await page.locator('h1', { hasText: 'Audit' }).waitFor()
-    expect(await page.getByRole('link', { name: 'Audit' }).isVisible()).toBe(false)
+    await page.getByRole('link', { name: 'Audit' }).waitFor({ state: 'hidden' })
     await page.context().close()
   })
 })
@@ -277,7 +278,7 @@ describe('with keys', () => {
     expect(await violations(page)).toEqual([])
     await field.fill('rtml_wrong')
     await page.getByRole('button', { name: 'Sign in' }).click()
-    expect(await page.getByRole('alert').textContent()).toContain('does not know')
+    await page.getByRole('alert').filter({ hasText: 'does not know' }).waitFor()
 
     const asked: string[] = []
     page.on('request', (request) => asked.push(`${request.url()} ${request.headers().cookie ?? ''}`))
