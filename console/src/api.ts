@@ -78,10 +78,40 @@ export function query(values: Readonly<Record<string, string | undefined>>): str
 
 /** Saves an answer as a file: a link could carry no credentials. */
 export async function download(path: string, name: string): Promise<void> {
-  const blob = await (await request('GET', path)).blob()
+  saveAs(await (await request('GET', path)).blob(), name)
+}
+
+export function saveAs(blob: Blob, name: string): void {
   const link = document.createElement('a')
   link.href = URL.createObjectURL(blob)
   link.download = name
   link.click()
   URL.revokeObjectURL(link.href)
+}
+
+/** Lines of an answer as they come. @throws ApiProblem; TypeError when the server can't be reached */
+export async function* linesOf(path: string, signal: AbortSignal): AsyncGenerator<string> {
+  const { body } = await request('GET', path, undefined, signal)
+  if (!body) return
+  let rest = ''
+  for await (const text of chunks(body.pipeThrough(new TextDecoderStream()))) {
+    const lines = (rest + text).split('\n')
+    rest = lines.pop() ?? ''
+    yield* lines
+  }
+  if (rest !== '') yield rest
+}
+
+/** Safari iterates no streams. */
+export async function* chunks(stream: ReadableStream<string>): AsyncGenerator<string> {
+  const reader = stream.getReader()
+  try {
+    for (;;) {
+      const { done, value } = await reader.read()
+      if (done) return
+      yield value
+    }
+  } finally {
+    await reader.cancel().catch(() => {})
+  }
 }

@@ -75,7 +75,9 @@ export function Chart({ label, x, lines, format, isTime = true, height = 160, is
             stroke: colorOf(color),
             width: 1.5,
             // A line of one point is none.
-            points: { show: (chart: uPlot) => chart.data[0].length < 3 },
+            points: {
+              show: (chart: uPlot, line: number) => [...(chart.data[line] ?? [])].filter((it) => it != null).length < 3,
+            },
             ...(isDashed ? { dash: [4, 4] } : {}),
           })),
         ],

@@ -1,6 +1,6 @@
 /** Live figures by server-sent events, read with fetch: an EventSource can't send a key. */
 import { signal } from '@preact/signals'
-import { authorization } from './api.ts'
+import { authorization, chunks } from './api.ts'
 import type { Frame } from './types.ts'
 
 /** Newest frame. */
@@ -16,6 +16,8 @@ export interface Point {
   readonly p50: number | null
   readonly p99: number | null
   readonly lag: number | null
+  readonly httpP50: number | null
+  readonly httpP99: number | null
 }
 export const history = signal<readonly Point[]>([])
 
@@ -49,19 +51,6 @@ async function read(stop: AbortSignal): Promise<void> {
   }
 }
 
-async function* chunks(stream: ReadableStream<string>): AsyncGenerator<string> {
-  const reader = stream.getReader()
-  try {
-    for (;;) {
-      const { done, value } = await reader.read()
-      if (done) return
-      yield value
-    }
-  } finally {
-    reader.releaseLock()
-  }
-}
-
 function take(next: Frame): void {
   frame.value = next
   link.value = 'live'
@@ -72,6 +61,8 @@ function take(next: Frame): void {
     p50: profile?.latencyMs.p50 ?? null,
     p99: profile?.latencyMs.p99 ?? null,
     lag: lagOf(next),
+    httpP50: next.http.latencyMs.p50,
+    httpP99: next.http.latencyMs.p99,
   }
   history.value = [...history.value.slice(1 - HISTORY), point]
 }

@@ -19,8 +19,12 @@ import type {
   checkAnswer,
   historyAnswer,
   previewAnswer,
+  replayAnswer as ruleReplayAnswer,
   rulesAnswer,
 } from '../../processors/edge/schemas-rules.ts'
+import type { ErasureReport } from '../../processors/privacy/report-schema.ts'
+
+export type { ErasureReport }
 
 export type Session = z.output<typeof sessionAnswer>
 export type Frame = z.output<typeof liveFrame>
@@ -46,3 +50,4 @@ export type RuleCheck = z.output<typeof checkAnswer>
 export type RuleChanged = z.output<typeof changedAnswer>
 export type RuleHistory = z.output<typeof historyAnswer>
 export type RulePreview = z.output<typeof previewAnswer>
+export type RuleReplay = z.output<typeof ruleReplayAnswer>

@@ -142,6 +142,8 @@ export interface ColumnOf<T> {
   readonly isNumber?: boolean
   /** For long words: shortened with dots, whole on hover. */
   readonly isWide?: boolean
+  /** Sentences: they wrap. */
+  readonly isText?: boolean
 }
 
 export function Table<T>(props: {
@@ -166,8 +168,8 @@ export function Table<T>(props: {
         <tbody>
           {props.rows.map((row) => (
             <tr key={props.keyOf(row)} class={props.rowClass?.(row)}>
-              {props.columns.map(({ name, cell, isNumber, isWide }) => (
-                <td key={name} class={isNumber ? 'number' : isWide ? 'wide' : undefined}>
+              {props.columns.map(({ name, cell, isNumber, isWide, isText }) => (
+                <td key={name} class={isNumber ? 'number' : isWide ? 'wide' : isText ? 'text' : undefined}>
                   {cell(row)}
                 </td>
               ))}

@@ -9,7 +9,8 @@ import { readControl, requestRecord, retrainRecord } from './control-topic.ts'
 import { type Needles, needlesOf } from './needles.ts'
 import { purge } from './purge.ts'
 import { remainingOf } from './remaining.ts'
-import { type ErasureReport, type Removed, signed } from './report.ts'
+import { signed } from './report.ts'
+import type { ErasureReport, Removed } from './report-schema.ts'
 import { type ScanOptions, type StateFinding, scanStates, scanTopics, type TopicFindings } from './scan.ts'
 
 export interface EraseOptions {

@@ -9,8 +9,8 @@ import { controlKind } from '../runtime/stages/control-records.ts'
 import { type Plan, pseudonymKey } from '../topology.ts'
 import { readControl } from './control-topic.ts'
 import { needlesOf } from './needles.ts'
-import type { ErasureReport } from './report.ts'
 import { checkSignature } from './report.ts'
+import type { ErasureReport } from './report-schema.ts'
 import { type Match, type ScanOptions, type StateFinding, scanStates, scanTopics, type TopicFindings } from './scan.ts'
 
 export interface VerifyOptions {

@@ -1,7 +1,7 @@
 import { type EpochMs, epochMs } from '../app/units.ts'
 import type { TopicSpec } from '../engine/ports.ts'
 import { type Plan, topicSpecs } from '../topology.ts'
-import type { Remaining } from './report.ts'
+import type { Remaining } from './report-schema.ts'
 import type { TopicFindings } from './scan.ts'
 
 /**

@@ -143,10 +143,55 @@ describe('profiles', () => {
   })
 })
 
+describe('a person', () => {
+  it('is shown with segments and events, and erased once the identity is typed and the reason is given', async () => {
+    const id = '22222222222222222222222222222222222222'
+    const added = {
+      ...refused('added'),
+      timestamp: new Date().toISOString(),
+      commerce: { productListAdds: { value: 1 } },
+    }
+    added.endUserIDs = { _experience: { mcid: { id } } }
+    await app.engine.log.append([{ topic: 'raw.web', key: Buffer.from(id), value: Buffer.from(JSON.stringify(added)) }])
+    await expect
+      .poll(async () => (await fetch(`${address}v1/profiles/ECID/${id}`)).text(), { timeout: 15_000 })
+      .toMatch(/"cart_abandoners","status":"realized".*"eventId":"added"/)
+    const { page, faults } = await at(`profiles/ECID/${id}`)
+    const segments = page.getByRole('region', { name: 'Table: Segments of the profile' })
+    await segments.locator('tr', { hasText: 'cart_abandoners' }).locator('time').waitFor()
+    await page.getByRole('button', { name: 'Read them from the log' }).click()
+    const events = page.getByRole('region', { name: 'Table: Last events of the profile' })
+    await events.locator('summary').first().click()
+    expect(await events.locator('pre').first().textContent()).toContain('"identityMap"')
+
+    await page.getByRole('button', { name: 'Erase this person…' }).click()
+    const erase = page.getByRole('button', { name: 'Erase for ever' })
+    await page.getByLabel('Why (for report and audit log)').fill('asked by letter')
+    await page.getByLabel('Type the identity to confirm').fill(id.slice(1))
+    expect(await erase.isDisabled()).toBe(true)
+    expect(await violations(page)).toEqual([])
+    await page.getByLabel('Type the identity to confirm').fill(id)
+    await erase.click()
+    await page.getByText('The person was erased.').waitFor()
+    const removed = page.getByRole('region', { name: 'Table: Removed' })
+    expect(await removed.locator('tr', { hasText: 'scores' }).first().textContent()).toContain('removed')
+    expect(await violations(page)).toEqual([])
+
+    await page.goto(`${address}#/audit`)
+    await page.locator('tbody tr', { hasText: 'profile.erase' }).getByText('asked by letter').waitFor()
+    await page.goto(`${address}#/profiles/ECID/${id}`)
+    await page.getByRole('alert').filter({ hasText: 'There is no profile' }).waitFor()
+    expect(faults).toEqual([])
+    await page.context().close()
+  })
+})
+
 describe('services', () => {
   it('takes a pushed version, promotes it, rolls back, and refuses a change that somebody else was faster with', async () => {
     const { page, faults } = await at('services/propensity')
     await page.getByRole('heading', { name: 'History' }).waitFor()
+    await page.locator('figure', { hasText: 'Request to answer, over HTTP' }).locator('canvas').waitFor()
+    await page.getByRole('heading', { name: 'Quality' }).waitFor()
     await page.getByText('Push a version of propensity').click()
     await page.getByLabel('ONNX file').setInputFiles({
       name: 'propensity.onnx',
@@ -189,25 +234,35 @@ describe('rules', () => {
     const name = await page.getByRole('region', { name: 'Table: Segments' }).locator('tbody a').first().textContent()
     await page.goto(`${address}#/rules/segments/${name}`)
     const other = await at(`rules/segments/${name}`)
-    const edit = async (on: Page, definition: object, why: string) => {
-      await on.getByLabel('Definition, as in the application file (JSON)').fill(JSON.stringify(definition))
+    const edit = async (on: Page, condition: string, why: string) => {
+      await on.getByLabel('Who is in: a condition').fill(condition)
       await on.getByLabel('Why (for history and audit log)').fill(why)
       await on.getByRole('button', { name: 'Check' }).click()
     }
-    await edit(page, { when: 'features.nothing > 1' }, 'wrong')
-    await page.locator('.notice.bad').waitFor()
+    await edit(page, 'features.nothing > 1', 'wrong')
+    await page.locator('.field', { hasText: 'Who is in' }).getByRole('alert').getByText('features.nothing').waitFor()
     expect(await page.getByRole('button', { name: 'Save' }).isDisabled()).toBe(true)
     expect(await violations(page)).toEqual([])
+    await page.getByRole('button', { name: 'Edit as JSON' }).click()
+    await page.getByRole('button', { name: 'line 2' }).click()
+    expect(await page.evaluate('getSelection().toString()')).toContain('features.nothing')
+    await page.getByRole('button', { name: 'Edit as a form' }).click()
 
-    await edit(page, { when: 'scores.propensity >= 0.4' }, 'a lower bar')
+    await edit(page, 'scores.propensity >= 0.4', 'a lower bar')
     await page.getByText('The definition is possible.').waitFor()
     await page.getByLabel('Identity').fill(ECID)
     await page.getByRole('button', { name: 'Preview' }).click()
     await page.getByRole('heading', { name: 'With this definition' }).waitFor()
+    await page.getByRole('button', { name: 'Replay' }).click()
+    const before = page.getByRole('region', { name: 'Table: Segments before and after' })
+    expect(await before.locator('tr', { hasText: String(name) }).textContent()).toMatch(/\d/)
+    expect(await page.getByText(/^\d+ events since/).textContent()).toMatch(/^6\d\d events/)
+    await page.getByRole('region', { name: 'Table: Decisions before and after' }).getByText('hero').waitFor()
+    expect(await violations(page)).toEqual([])
     await page.getByRole('button', { name: 'Save' }).click()
     await page.getByText('Saved as revision').waitFor()
 
-    await edit(other.page, { when: 'scores.propensity >= 0.5' }, 'too late')
+    await edit(other.page, 'scores.propensity >= 0.5', 'too late')
     await other.page.getByText('The definition is possible.').waitFor()
     await other.page.getByRole('button', { name: 'Save' }).click()
     expect(await other.page.getByRole('alert').textContent()).toContain('The newest revision is')

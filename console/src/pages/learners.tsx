@@ -1,9 +1,9 @@
-import { Chart, type Line } from '../chart.tsx'
 import { count, number, percent } from '../format.ts'
 import { useLoad } from '../load.ts'
 import { path, to } from '../route.ts'
 import type { Learner, Learners } from '../types.ts'
 import { Badge, Empty, Facts, Failure, Notice, Page, Section, Table, Time, type Tone, Waiting } from '../ui.tsx'
+import { Curves } from './curves.tsx'
 
 export function LearnersPage() {
   const [, name] = path.value
@@ -107,7 +107,9 @@ function Content({ it }: { it: Learner }) {
         ]}
       />
       <Ladder it={it} />
-      <Curves it={it} />
+      <Section title="Learning curves" about="Over labels, prequential: tested, then trained.">
+        <Curves of={it} />
+      </Section>
       <Figures
         title="Models"
         of={it.models}
@@ -134,48 +136,6 @@ const Ladder = ({ it }: { it: Learner }) => (
     </ol>
   </Section>
 )
-
-const COLOURS = ['--accent', '--warn', '--good', '--bad', '--soft'] as const
-const MEASURES = [
-  ['logLoss', 'Log loss (lower is better)'],
-  ['auc', 'AUC (higher is better)'],
-  ['rmse', 'RMSE (lower is better)'],
-] as const
-
-function Curves({ it: { curve } }: { it: Learner }) {
-  const models = [...new Set(curve.flatMap(({ models: at }) => Object.keys(at)))].slice(0, COLOURS.length)
-  const charts = MEASURES.flatMap(([measure, title]) => {
-    const lines: Line[] = models.map((model, index) => ({
-      name: model,
-      color: COLOURS[index] ?? '--soft',
-      isDashed: index > 0,
-      values: curve.map(({ models: at }) => at[model]?.[measure] ?? null),
-    }))
-    const shown = lines.filter(({ values }) => values.some((value) => value !== null))
-    return shown.length === 0 ? [] : [{ measure, title, lines: shown }]
-  })
-  return (
-    <Section title="Learning curves" about="Over labels, prequential: tested, then trained.">
-      {charts.length === 0 ? (
-        <Empty title="No curve yet.">The first points appear with the first labels.</Empty>
-      ) : (
-        <div class="charts">
-          {charts.map(({ measure, title, lines }) => (
-            <Chart
-              key={measure}
-              label={title}
-              x={curve.map(({ labels }) => labels)}
-              lines={lines}
-              format={number}
-              isTime={false}
-              isTight
-            />
-          ))}
-        </div>
-      )}
-    </Section>
-  )
-}
 
 type FiguresOf = Learner['models']
 

@@ -1,18 +1,22 @@
+import type { ComponentChildren } from 'preact'
 import { useState } from 'preact/hooks'
 import { ApiProblem, download } from '../api.ts'
 import { bytes, count, duration, number, signed } from '../format.ts'
 import { frame } from '../live.ts'
 import { useLoad } from '../load.ts'
 import { go, path, to } from '../route.ts'
-import type { Profile, Why } from '../types.ts'
+import { can } from '../session.ts'
+import type { ErasureReport, Profile, Why } from '../types.ts'
 import { Badge, Empty, Facts, Failure, Field, Meter, Notice, Page, Section, Table, Time, Waiting } from '../ui.tsx'
+import { Erase, Report } from './erase.tsx'
+import { LastEvents } from './last-events.tsx'
 
 export function ProfilesPage() {
   const [, namespace, id] = path.value
   return (
     <Page title="Profiles" about="Features, scores and the reasons for them, under one identity.">
       <Search key={`${namespace}:${id}`} namespace={namespace ?? 'ECID'} id={id ?? ''} />
-      {namespace && id ? <Found namespace={namespace} id={id} /> : <Recent />}
+      {namespace && id ? <Found key={`${namespace}:${id}`} namespace={namespace} id={id} /> : <Recent />}
     </Page>
   )
 }
@@ -79,7 +83,17 @@ function Found({ namespace, id }: { namespace: string; id: string }) {
   const address = `v1/profiles/${encodeURIComponent(namespace)}/${encodeURIComponent(id)}`
   const { value, error, reload } = useLoad<Profile>(address)
   const [failed, setFailed] = useState<Error>()
-  if (!value) return error ? <Unknown address={address} error={error} retry={reload} /> : <Waiting what="profile" />
+  const [erased, setErased] = useState<ErasureReport>()
+  if (erased) return <Report report={erased} />
+  const erase = can('profiles:erase') && <Erase address={address} id={id} done={setErased} />
+  if (!value) {
+    if (!error) return <Waiting what="profile" />
+    return (
+      <Unknown address={address} error={error} retry={reload}>
+        {erase}
+      </Unknown>
+    )
+  }
   return (
     <>
       <Section title={`${namespace}:${id}`}>
@@ -111,6 +125,7 @@ function Found({ namespace, id }: { namespace: string; id: string }) {
         </p>
         <Failure error={failed} />
       </Section>
+      <Segments segments={value.segments} />
       <Scores profile={value} address={address} />
       <Section
         title={`Features (${value.features.length})`}
@@ -127,12 +142,45 @@ function Found({ namespace, id }: { namespace: string; id: string }) {
           ]}
         />
       </Section>
+      <LastEvents address={address} />
+      {erase}
     </>
   )
 }
 
+function Segments({ segments }: { segments: Profile['segments'] }) {
+  const inFirst = [...segments].sort((a, b) => Number(a.status === 'exited') - Number(b.status === 'exited'))
+  return (
+    <Section title={`Segments (${segments.filter(({ status }) => status === 'realized').length})`}>
+      {segments.length === 0 ? (
+        <Empty title="In no segment, and never was in one." />
+      ) : (
+        <Table
+          label="Segments of the profile"
+          rows={inFirst}
+          keyOf={({ segment }) => segment}
+          columns={[
+            {
+              name: 'Segment',
+              cell: ({ segment }) =>
+                can('rules:read') ? <a href={to('rules', 'segments', segment)}>{segment}</a> : segment,
+            },
+            {
+              name: 'Membership',
+              cell: ({ status }) =>
+                status === 'realized' ? <Badge tone="accent">in</Badge> : <Badge tone="plain">left</Badge>,
+            },
+            { name: 'Since', cell: ({ since }) => <Time at={since} /> },
+          ]}
+        />
+      )}
+    </Section>
+  )
+}
+
 /** A profile whose features have expired may still have scores in the log, with what the model saw. */
-function Unknown({ address, error, retry }: { address: string; error: Error; retry: () => void }) {
+function Unknown(props: { address: string; error: Error; retry: () => void; children: ComponentChildren }) {
+  const { address, error, retry, children } = props
   const isMissing = error instanceof ApiProblem && error.status === 404
   const why = useLoad<Why>(isMissing ? `${address}/why` : undefined)
   if (!why.value) return <Failure error={error} retry={retry} />
@@ -143,6 +191,7 @@ function Unknown({ address, error, retry }: { address: string; error: Error; ret
         profile was erased. Its last score is still in the log.
       </Notice>
       <Reasons why={why.value} />
+      {children}
     </>
   )
 }

@@ -5,21 +5,9 @@ import { useLoad } from '../load.ts'
 import { go, path, to } from '../route.ts'
 import { can } from '../session.ts'
 import type { RuleChanged, RuleCheck, RuleHistory, RulePreview, Rules } from '../types.ts'
-import {
-  Area,
-  Badge,
-  Empty,
-  Facts,
-  Failure,
-  Field,
-  Notice,
-  Page,
-  Section,
-  Select,
-  Table,
-  Time,
-  Waiting,
-} from '../ui.tsx'
+import { Badge, Empty, Facts, Failure, Field, Notice, Page, Section, Select, Table, Time, Waiting } from '../ui.tsx'
+import { JsonField, SegmentFields } from './rule-fields.tsx'
+import { Replay } from './rule-replay.tsx'
 
 type SectionName = 'segments' | 'decisions'
 type Rule = Rules['segments'][number]
@@ -121,6 +109,7 @@ function Editor(props: { section: SectionName; rule: Rule | undefined; rules: Ru
   const address = (name: string) => `v1/rules/${section}/${encodeURIComponent(name)}`
   const [name, setName] = useState(rule?.name ?? '')
   const [text, setText] = useState(JSON.stringify(rule?.definition ?? EXAMPLES[section], null, 2))
+  const [isJson, setJson] = useState(section === 'decisions')
   const [why, setWhy] = useState('')
   const [checked, setChecked] = useState<RuleCheck>()
   const [saved, setSaved] = useState<RuleChanged>()
@@ -129,6 +118,10 @@ function Editor(props: { section: SectionName; rule: Rule | undefined; rules: Ru
   const edited = (next: string) => {
     setText(next)
     // A check says something about what was checked, not about what stands there now.
+    setChecked(undefined)
+  }
+  const renamed = (next: string) => {
+    setName(next)
     setChecked(undefined)
   }
   const attempt = async (work: () => Promise<void>) => {
@@ -163,14 +156,30 @@ function Editor(props: { section: SectionName; rule: Rule | undefined; rules: Ru
       >
         <div class="columns">
           <div>
-            {!rule && <Field label="Name" maxLength={64} value={name} onValue={setName} isRequired />}
-            <Area
-              label="Definition, as in the application file (JSON)"
-              rows={16}
-              value={text}
-              onValue={edited}
-              isInvalid={definition === undefined}
-            />
+            {!rule && <Field label="Name" maxLength={64} value={name} onValue={renamed} isRequired />}
+            {section === 'segments' && definition !== undefined && (
+              <p class="row mode">
+                <button type="button" onClick={() => setJson(!isJson)}>
+                  {isJson ? 'Edit as a form' : 'Edit as JSON'}
+                </button>
+              </p>
+            )}
+            {isJson || definition === undefined ? (
+              <JsonField
+                text={text}
+                onText={edited}
+                isInvalid={definition === undefined}
+                rule={`${section}.${name}`}
+                problems={checked?.problems ?? []}
+              />
+            ) : (
+              <SegmentFields
+                definition={definition}
+                onDefinition={(next) => edited(JSON.stringify(next, null, 2))}
+                rule={`${section}.${name}`}
+                problems={checked?.problems ?? []}
+              />
+            )}
             <Field label="Why (for history and audit log)" maxLength={512} value={why} onValue={setWhy} />
             <p class="row">
               <button type="button" disabled={definition === undefined || name === ''} onClick={() => void check()}>
@@ -192,7 +201,6 @@ function Editor(props: { section: SectionName; rule: Rule | undefined; rules: Ru
             )}
           </div>
           <div aria-live="polite">
-            {definition === undefined && <Notice tone="bad">The definition is not a JSON object.</Notice>}
             <Failure error={error} />
             {error instanceof ApiProblem && error.status === 409 && (
               <button type="button" onClick={props.saved}>
@@ -224,14 +232,13 @@ function Editor(props: { section: SectionName; rule: Rule | undefined; rules: Ru
             {checked?.valid && !saved && (
               <Notice tone="good">The definition is possible. See below what it would change.</Notice>
             )}
-            {checked?.problems.map(({ place, message }) => (
-              <Notice key={message} tone="bad">
-                <code>{place}</code> {message}
-              </Notice>
-            ))}
+            {checked && !checked.valid && (
+              <Notice tone="bad">The definition is not possible yet: what is wrong stands at its place.</Notice>
+            )}
           </div>
         </div>
       </form>
+      <Replay definitions={definition && name !== '' ? { [section]: { [name]: definition } } : undefined} />
       <Preview definitions={definition && name !== '' ? { [section]: { [name]: definition } } : {}} />
     </Page>
   )

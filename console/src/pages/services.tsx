@@ -1,10 +1,12 @@
 import { useRef, useState } from 'preact/hooks'
 import { post, query } from '../api.ts'
+import { Chart, type Line } from '../chart.tsx'
 import { bytes, milliseconds, number, percent } from '../format.ts'
+import { history } from '../live.ts'
 import { useLoad } from '../load.ts'
 import { path, to } from '../route.ts'
 import { can } from '../session.ts'
-import type { Pushed, Service, Services } from '../types.ts'
+import type { Learner, Learners, Pushed, Service, Services } from '../types.ts'
 import {
   Badge,
   Empty,
@@ -20,6 +22,7 @@ import {
   type Tone,
   Waiting,
 } from '../ui.tsx'
+import { Curves } from './curves.tsx'
 
 type Role = Service['roles'][number]
 type Version = Service['versions'][number]
@@ -107,6 +110,8 @@ function Detail({ id }: { id: string }) {
             ]}
           />
           {can('models:write') && <Operate key={service.revision} service={service} address={address} done={reload} />}
+          <Latency service={service} />
+          <Quality service={service} />
           <Versions service={service} />
           <Loaded service={service} />
           <History service={service} />
@@ -260,18 +265,69 @@ function Versions({ service }: { service: Service }) {
                 return service.blocked.includes(`${it.model}@${it.version}`) ? <Badge tone="bad">blocked</Badge> : '–'
               },
             },
-            { name: 'Live', isWide: true, cell: (it) => <Numbers of={it.live} /> },
-            { name: 'When pushed', isWide: true, cell: (it) => <Numbers of={it.metrics} /> },
-            { name: 'Origin', cell: ({ origin }) => origin },
-            { name: 'Size', isNumber: true, cell: (it) => (it.kept ? bytes(it.sizeBytes) : 'not kept') },
-            { name: 'SHA-256', cell: ({ sha256 }) => <code title={sha256}>{sha256.slice(0, 10)}</code> },
-            { name: 'By', cell: ({ by }) => by },
-            { name: 'When', cell: ({ at }) => <Time at={at} /> },
-            { name: 'Why', isWide: true, cell: ({ why }) => <span title={why}>{why || '–'}</span> },
+            { name: 'Serves', isNumber: true, cell: ({ share }) => percent(share, 1) },
+            ...MEASURES.filter(([measure]) => service.versions.some((it) => measuredOf(it, measure))).map(
+              ([measure, name]) => ({
+                name,
+                isNumber: true,
+                cell: (it: Version) => <Measured version={it} measure={measure} />,
+              }),
+            ),
+            {
+              name: 'Pushed',
+              cell: ({ at, by }) => (
+                <>
+                  <Time at={at} /> <small class="soft">by {by}</small>
+                </>
+              ),
+            },
+            { name: 'Why', isText: true, cell: ({ why }) => why || '–' },
+            {
+              name: 'More',
+              cell: (it) => (
+                <details>
+                  <summary>
+                    {it.origin}, {it.kept ? bytes(it.sizeBytes) : 'not kept'}
+                  </summary>
+                  <Facts
+                    facts={[
+                      ['SHA-256', <code key="sha256">{it.sha256}</code>],
+                      ['Figures when pushed', <Numbers key="metrics" of={it.metrics} />],
+                      ['Figures on live labels', <Numbers key="live" of={it.live} />],
+                      ...(it.kept ? [] : ([['ONNX file', 'no longer in the log: push it again to serve it']] as const)),
+                    ]}
+                  />
+                </details>
+              ),
+            },
           ]}
         />
       )}
     </Section>
+  )
+}
+
+const MEASURES = [
+  ['auc', 'AUC'],
+  ['logLoss', 'Log loss'],
+  ['rmse', 'RMSE'],
+  ['labels', 'Labels'],
+] as const
+
+/** On live labels where there are some, else as it was when pushed. */
+function measuredOf({ live, metrics }: Version, measure: string): { value: number; isLive: boolean } | undefined {
+  const [now, pushed] = [live?.[measure], metrics[measure]]
+  if (typeof now === 'number') return { value: now, isLive: true }
+  return typeof pushed === 'number' ? { value: pushed, isLive: false } : undefined
+}
+
+function Measured({ version, measure }: { version: Version; measure: string }) {
+  const found = measuredOf(version, measure)
+  if (!found) return <span>–</span>
+  return (
+    <span>
+      {number(found.value)} {!found.isLive && <small class="soft">when pushed</small>}
+    </span>
   )
 }
 
@@ -319,7 +375,7 @@ const Loaded = ({ service }: { service: Service }) => (
 )
 
 const History = ({ service }: { service: Service }) => (
-  <Section title="History">
+  <Section title="History" about="Who changed what, when and why; newest first.">
     {service.history.length === 0 ? (
       <Empty title="Nothing was changed yet." />
     ) : (
@@ -328,15 +384,93 @@ const History = ({ service }: { service: Service }) => (
         rows={service.history}
         keyOf={({ revision }) => String(revision)}
         columns={[
-          { name: 'Revision', isNumber: true, cell: ({ revision }) => revision },
-          { name: 'Change', cell: ({ action }) => action },
-          { name: 'Who serves after it', cell: ({ roles }) => <Roles roles={roles} /> },
-          { name: 'By', cell: ({ by }) => by },
           { name: 'When', cell: ({ at }) => <Time at={at} /> },
-          { name: 'Why', isWide: true, cell: ({ why }) => <span title={why}>{why || '–'}</span> },
-          { name: 'Evidence', isWide: true, cell: ({ evidence }) => <Numbers of={evidence} /> },
+          { name: 'Who', cell: ({ by }) => by },
+          {
+            name: 'What',
+            cell: ({ action, revision }) => (
+              <>
+                <Badge tone={ACTIONS[action] ?? 'plain'}>{action}</Badge>{' '}
+                <small class="soft">revision {revision}</small>
+              </>
+            ),
+          },
+          { name: 'Why', isText: true, cell: ({ why }) => why || '–' },
+          { name: 'Who serves after it', cell: ({ roles }) => <Roles roles={roles} /> },
+          { name: 'Evidence', isText: true, cell: ({ evidence }) => <Numbers of={evidence} /> },
         ]}
       />
     )}
   </Section>
 )
+
+const ACTIONS: Partial<Readonly<Record<Service['history'][number]['action'], Tone>>> = {
+  promote: 'good',
+  rollback: 'warn',
+  disable: 'bad',
+  retire: 'bad',
+}
+
+const LATENCIES = [
+  ['p50', '--accent', false],
+  ['p99', '--warn', true],
+] as const
+
+/** How fast, as this process sees it now; beside how well, as labels judge it. */
+function Latency({ service }: { service: Service }) {
+  const points = history.value
+  const x = points.map(({ at }) => at)
+  const lines = (name: 'http' | 'stream'): Line[] =>
+    LATENCIES.map(([quantile, color, isDashed]) => ({
+      name: quantile,
+      color,
+      isDashed,
+      values: points.map((it) => (name === 'stream' ? it[quantile] : it[quantile === 'p50' ? 'httpP50' : 'httpP99'])),
+    }))
+  return (
+    <Section title="Latency" about="Of all services of this process, last ten seconds each, while this page is open.">
+      {can('topology:read') ? (
+        <div class="charts">
+          {service.type !== 'edge' && (
+            <Chart label="Event to score, in the stream" x={x} lines={lines('stream')} format={milliseconds} />
+          )}
+          {service.type !== 'hub' && (
+            <Chart label="Request to answer, over HTTP" x={x} lines={lines('http')} format={milliseconds} />
+          )}
+        </div>
+      ) : (
+        <Empty title="Your key does not have the scope topology:read." />
+      )}
+    </Section>
+  )
+}
+
+function Quality({ service }: { service: Service }) {
+  const { value } = useLoad<Learners>('v1/learners')
+  const learner = value?.learners.find((it) => it.service === service.id)
+  const { value: found, error } = useLoad<Learner>(learner && `v1/learners/${encodeURIComponent(learner.name)}`)
+  const own = new Set([...service.versions, ...service.models].map((it) => `${it.model}@${it.version}`))
+  if (!value) return null
+  return (
+    <Section
+      title="Quality"
+      about={
+        learner && (
+          <>
+            On live labels, as the learner <a href={to('learners', learner.name)}>{learner.name}</a> compares its
+            versions with who serves.
+          </>
+        )
+      }
+    >
+      <Failure error={error} />
+      {!learner && (
+        <Empty title="No learner follows this service.">
+          Figures of its versions stand below as they were when pushed; <code>docs/learning.md</code> shows how labels
+          come to judge them.
+        </Empty>
+      )}
+      {found && <Curves of={found} isShown={(model) => model === 'learner' || own.has(model)} />}
+    </Section>
+  )
+}

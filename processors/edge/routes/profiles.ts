@@ -8,6 +8,7 @@ import type { LogRecord, PartitionBounds } from '../../engine/ports.ts'
 import type { Vector } from '../../features/types.ts'
 import { valuesOf } from '../../host/profile-view.ts'
 import { decodeSamples, type ProfileScores, scoresReader, unframe } from '../../outputs/index.ts'
+import { controlKind } from '../../runtime/stages/control-records.ts'
 import type { Edge } from '../edge.ts'
 import { profileOfIdentity } from '../links.ts'
 import { findNewest } from '../log-search.ts'
@@ -397,6 +398,10 @@ async function* exportOf(edge: Edge, params: IdentityParams, key: string, done: 
 
 const line = (value: object): string => `${JSON.stringify(value)}\n`
 
+/** A tombstone, or an order to erase; ticks, scores and consents that come back into the input forget nothing. */
+const isForgotten = (record: LogRecord): boolean =>
+  record.value === null && (controlKind(record) ?? 'erase') === 'erase'
+
 /** All records of a key, from the start of its partition. */
 async function* recordsOf(edge: Edge, topic: string, key: string): AsyncGenerator<{ place: string; value: Buffer }> {
   const all = await edge.engine.log.bounds(topic)
@@ -406,7 +411,7 @@ async function* recordsOf(edge: Edge, topic: string, key: string): AsyncGenerato
   // Up to the last tombstone or order to forget the key, records are nobody's: found first, in a pass of its own.
   let start: number = bounds.start
   for await (const run of edge.engine.log.read(bounds, bounds.start, { until: bounds.end })) {
-    for (const { key: own, value, offset: at } of run.records) if (value === null && own?.equals(bytes)) start = at + 1
+    for (const record of run.records) if (record.key?.equals(bytes) && isForgotten(record)) start = record.offset + 1
   }
   if (start >= bounds.end) return
   for await (const run of edge.engine.log.read(bounds, offset(start), { until: bounds.end })) {

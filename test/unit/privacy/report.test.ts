@@ -3,7 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, it } from 'vitest'
-import { checkSignature, type ErasureReport, signed } from '../../../processors/privacy/report.ts'
+import { checkSignature, signed } from '../../../processors/privacy/report.ts'
+import type { ErasureReport } from '../../../processors/privacy/report-schema.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'rtml-report-'))
 afterAll(() => rmSync(dir, { recursive: true }))
