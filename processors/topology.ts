@@ -29,7 +29,7 @@ import {
   scoresSubject,
   segmentsSubject,
 } from './outputs/index.ts'
-import { alignmentOf } from './runtime/alignment.ts'
+import { type Alignment, alignmentOf } from './runtime/alignment.ts'
 import type { ShardContext, ShardOptions } from './runtime/context.ts'
 import { fileModel } from './runtime/gallery/file-models.ts'
 import { lazyPool } from './runtime/gallery/lazy-pool.ts'
@@ -321,7 +321,7 @@ export async function runPlan(plan: Plan, options: RunPlanOptions): Promise<Runn
     record.headers[HISTORY_HEADER] !== undefined || record.offset < (ends.get(record.topic)?.[record.partition] ?? 0)
   const fused = fusedSource(app)
   const mapped = (source: string) => mappedSource(plan.mappers.get(source)!, metrics)
-  const alignment = alignmentOf(app, clock)
+  const alignment = alignmentOf(app, options)
   const stages: Stage[] = []
   if (fused === undefined && roles.has('mapper')) {
     for (const source of Object.keys(app.sources)) {
@@ -353,6 +353,7 @@ export async function runPlan(plan: Plan, options: RunPlanOptions): Promise<Runn
     layouts,
     lookups,
     timerClock,
+    alignment: alignmentOf(app, options),
   })
   if (roles.has('scorer')) stages.push(...keyed.map(({ stage }) => stage))
   if (roles.has('labels')) stages.push(...labelStages(plan, options))
@@ -482,6 +483,7 @@ interface StageParts {
   readonly entities: EntityReader
   readonly layouts: ReadonlyMap<string, Layouts>
   readonly lookups: Lookups
+  readonly alignment?: Alignment
   readonly clock: Clock
   readonly metrics: Metrics
   readonly env: (name: string) => string | undefined
@@ -519,6 +521,7 @@ function keyedStages(plan: Plan, parts: StageParts): KeyedStage[] {
       labels: plan.labels,
       entities: parts.entities,
       layouts: layouts.get('profile')!,
+      alignment: parts.alignment,
       lookups: parts.lookups,
       rules: profileRules(plan, parts, topic),
       clock: parts.clock,

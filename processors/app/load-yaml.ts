@@ -76,7 +76,15 @@ export function readYaml(text: string, file: string): YamlFile {
     return { value: undefined, source, problems: [at({ line, col }, message)] }
   }
   const lines = new LineCounter()
-  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: false, prettyErrors: false, version: '1.2' })
+  let document: Document.Parsed
+  try {
+    document = parseDocument(text, { lineCounter: lines, uniqueKeys: false, prettyErrors: false, version: '1.2' })
+  } catch (error) {
+    // The parser calls itself for each level, and there are forms of nesting that can't be seen from outside.
+    if (!(error instanceof RangeError)) throw error
+    const message = `nested deeper than ${MAX_NESTING} levels, or so damaged that it reads like that.`
+    return { value: undefined, source, problems: [at({ line: 1, col: 1 }, message)] }
+  }
   const faults: YAMLError[] = [...document.errors, ...document.warnings]
   if (faults.length > 0) {
     const problems = faults.slice(0, MAX_SYNTAX_ERRORS).map((fault) => {

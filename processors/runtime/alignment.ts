@@ -9,13 +9,13 @@
  * progress. Order has no part in exactness: whatever the interleaving, states are those of the log that it made.
  */
 import type { Application } from '../app/schema.ts'
-import { type Clock, type EpochMs, type Ms, ms } from '../app/units.ts'
+import { type Clock, type Ms, ms } from '../app/units.ts'
 
 interface Partition {
   /** Event time up to which its outputs are in the log, or at which it waits when they all are. */
   time: number
-  /** Wall time of the last sign that there is something to read. */
-  seenAt: EpochMs
+  /** When there was the last sign that there is something to read. */
+  seenAt: number
   /** Whether it has a backlog isn't known yet. */
   isArriving: boolean
   /** Something of it is in the log. */
@@ -30,33 +30,36 @@ const IDLE_MS_MIN = 50
 const LOOK_EVERY_MS = ms(20)
 
 /** Of the partitions of a stage, or of several that write to the same one. */
-export function alignmentOf(app: Application, clock: Clock): Alignment {
+export function alignmentOf(app: Application, time: { clock: Clock; hrtime: () => number }): Alignment {
   const slackMs = ms(app.events.lateness * SLACK_SHARE)
   // Where little disorder is allowed, live partitions with few events must not wait for each other.
   const idleMs = ms(Math.min(IDLE_MS_MAX, Math.max(IDLE_MS_MIN, slackMs)))
-  return new Alignment({ clock, slackMs, idleMs })
+  return new Alignment({ ...time, slackMs, idleMs })
 }
 
 export class Alignment {
   readonly #clock: Clock
+  readonly #hrtime: () => number
   readonly #slackMs: Ms
   readonly #idleMs: Ms
   readonly #partitions = new Map<string, Partition>()
   #waiting: AbortController | undefined
 
   /**
+   * @param options.hrtime seconds of a clock that never stands still
    * @param options.slackMs how far ahead of the others a partition may be, in event time
-   * @param options.idleMs a partition that shows nothing for so long has nothing to read, in wall time
+   * @param options.idleMs a partition that shows nothing for so long has nothing to read
    */
-  constructor(options: { clock: Clock; slackMs: Ms; idleMs: Ms }) {
+  constructor(options: { clock: Clock; hrtime: () => number; slackMs: Ms; idleMs: Ms }) {
     this.#clock = options.clock
+    this.#hrtime = options.hrtime
     this.#slackMs = options.slackMs
     this.#idleMs = options.idleMs
   }
 
   /** The partition was assigned; whether it has a backlog will be known soon. */
   arrive(partition: string): void {
-    const seenAt = this.#clock.now()
+    const seenAt = this.#now()
     this.#partitions.set(partition, { time: Number.NEGATIVE_INFINITY, seenAt, isArriving: true, hasRead: false })
   }
 
@@ -65,7 +68,7 @@ export class Alignment {
     const it = this.#partitions.get(partition)
     if (!it) return
     it.isArriving = false
-    it.seenAt = this.#clock.now()
+    it.seenAt = this.#now()
     // As far as anybody: it has nothing that others could wait for.
     if (!hasBacklog) it.time = Number.POSITIVE_INFINITY
     this.#wake()
@@ -83,7 +86,7 @@ export class Alignment {
   limit(partition: string, next: number | undefined): number {
     const it = this.#partitions.get(partition)
     if (!it) return Number.POSITIVE_INFINITY
-    const now = this.#clock.now()
+    const now = this.#now()
     let least = Number.POSITIVE_INFINITY
     for (const [name, other] of this.#partitions) {
       if (name === partition || now - other.seenAt >= this.#idleMs) continue
@@ -100,13 +103,23 @@ export class Alignment {
     return least + this.#slackMs
   }
 
+  /**
+   * Whether a batch may be the beginning of a bulk of old events: the partition was idle, and the batch alone spans more than
+   * partitions may be apart. Others may be about to be given their part of it.
+   */
+  mayBegin(partition: string, spanMs: number): boolean {
+    const it = this.#partitions.get(partition)
+    if (!it || spanMs <= this.#slackMs || this.#partitions.size === 1) return false
+    return !it.hasRead || this.#now() - it.seenAt >= this.#idleMs
+  }
+
   /** The outputs of the partition's events up to `time` are in the log. */
   published(partition: string, time: number): void {
     const it = this.#partitions.get(partition)
     if (!it) return
     it.time = it.hasRead ? Math.max(it.time, time) : time
     it.hasRead = true
-    it.seenAt = this.#clock.now()
+    it.seenAt = this.#now()
     this.#wake()
   }
 
@@ -114,6 +127,11 @@ export class Alignment {
   progress(signal: AbortSignal): Promise<void> {
     this.#waiting ??= new AbortController()
     return this.#clock.sleep(LOOK_EVERY_MS, AbortSignal.any([signal, this.#waiting.signal]))
+  }
+
+  /** Milliseconds. */
+  #now(): number {
+    return this.#hrtime() * 1_000
   }
 
   #wake(): void {

@@ -1,5 +1,5 @@
 import { RtmlError } from '../app/errors.ts'
-import { type Epoch, type Offset, offset, unreachable } from '../app/units.ts'
+import { type Epoch, ms, type Offset, offset, unreachable } from '../app/units.ts'
 import type { Applied, LogRecord, NewRecord, OutboxEntry, Publisher, RecordRun, Shard } from '../engine/ports.ts'
 import type { ShardContext } from './context.ts'
 import { Outbox } from './outbox.ts'
@@ -8,6 +8,9 @@ import type { Snapshots } from './snapshots.ts'
 import type { Aligned, Stage } from './stage.ts'
 import type { StateCache } from './state-cache.ts'
 import type { TenureEnd } from './tenure-end.ts'
+
+/** How long the first batch of a bulk of old events waits for other partitions to show theirs. */
+const BULK_GRACE_MS = ms(100)
 
 interface Batch {
   readonly from: Offset
@@ -231,6 +234,11 @@ export class Tenure<Prepared, State, Work> {
       await this.#take(batch)
       this.#taken = batch.to
       return
+    }
+    if (alignment.mayBegin(name, spanOf(aligned.times(prepared)))) {
+      alignment.limit(name, aligned.times(prepared)[0]?.time)
+      await this.#context.clock.sleep(BULK_GRACE_MS, this.#leave.signal)
+      if (this.#isOver) return
     }
     for (;;) {
       const times = aligned.times(prepared)
@@ -552,6 +560,17 @@ function* cut(run: Batch, size: number): Generator<Batch> {
     yield { from, to, records }
     from = to
   }
+}
+
+function spanOf(times: readonly { readonly time: number }[]): number {
+  const [head] = times
+  if (!head) return 0
+  let [first, last] = [head.time, head.time]
+  for (const { time } of times) {
+    if (time < first) first = time
+    if (time > last) last = time
+  }
+  return last - first
 }
 
 /** Name of a shard among those that are aligned with it. */

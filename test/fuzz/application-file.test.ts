@@ -80,6 +80,14 @@ describe('application files', { timeout: TIMEOUT_MS }, () => {
     )
   })
 
+  it('with a piece that stands there hundreds of times, each a level deeper', () => {
+    const changes = [
+      { kind: 'repeat', at: 444, length: 3, times: 27 },
+      { kind: 'repeat', at: 18_689, length: 22, times: 369 },
+    ] as const
+    expect(holds(damaged(Buffer.from(texts.at(-1)!), changes).toString())).toBe(false)
+  })
+
   it('with damaged text', () => {
     const odd = fc.constantFrom(
       '&a [*a]',

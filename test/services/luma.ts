@@ -7,11 +7,15 @@ import { systemClock } from '../../processors/app/system-clock.ts'
 import { groupOf } from '../../processors/app/topics.ts'
 import { type Clock, epochMs } from '../../processors/app/units.ts'
 import type { Engine, NewRecord } from '../../processors/engine/ports.ts'
+import type { EntityKernel } from '../../processors/features/types.ts'
 import { openApplicationFile } from '../../processors/host/application-file.ts'
 import { PACKAGE_ROOT } from '../../processors/host/package-root.ts'
 import { decodeScores } from '../../processors/outputs/index.ts'
+import { packProfile, unpackProfile } from '../../processors/runtime/stages/profile-state.ts'
 import { silentLogger, silentMetrics } from '../../processors/runtime/telemetry.ts'
 import { type RunningApplication, runApplication } from '../../processors/topology.ts'
+import { eventually } from '../engine/contract/conditions.ts'
+import { SERVICE_PATIENCE } from './fixtures.ts'
 
 const FOLDER = join(PACKAGE_ROOT, 'examples', 'luma')
 const FRAME_BYTES = 5
@@ -56,6 +60,12 @@ export function lumaEvents(topic: string, count: number): NewRecord[] {
 }
 
 export async function outcomeOf(running: RunningApplication): Promise<Outcome> {
+  // Scores come back through the log, for segments that ask for them.
+  await eventually(
+    'everything is read',
+    SERVICE_PATIENCE,
+    async () => (await isRead(running)) && (await isRead(running)),
+  )
   return { scores: await scoresOf(running), states: await statesOf(running) }
 }
 
@@ -76,9 +86,30 @@ export async function scoresOf({ plan, engine }: RunningApplication): Promise<Ma
 
 async function statesOf({ plan, engine }: RunningApplication): Promise<Map<string, Buffer>> {
   const states = new Map<string, Buffer>()
+  const kernel = plan.featureSet.entities.get('profile')!
   for (let partition = 0; partition < plan.app.partitions; partition++) {
     const shard = { group: groupOf(plan.app, 'profile'), topic: plan.topics.events, partition }
-    for await (const some of engine.store.scan(shard)) for (const [key, packed] of some) states.set(key, packed)
+    for await (const some of engine.store.scan(shard)) {
+      for (const [key, packed] of some) states.set(key, comparable(kernel, packed))
+    }
   }
   return states
+}
+
+/**
+ * A profile's state without what depends on where its scores came back among its events: when it entered a segment, and at
+ * which offset.
+ */
+function comparable(kernel: EntityKernel, packed: Buffer): Buffer {
+  const { rules, ...state } = unpackProfile(kernel, packed)
+  const segments = [...(rules?.memberships ?? [])].map(([name, { isIn }]) => `${name} ${isIn}`).sort()
+  return Buffer.concat([packProfile(kernel, state), Buffer.from(segments.join('\n'))])
+}
+
+async function isRead({ plan, engine }: RunningApplication): Promise<boolean> {
+  const group = groupOf(plan.app, 'profile')
+  for (const bounds of await engine.log.bounds(plan.topics.events)) {
+    if (((await engine.log.committed(group, bounds)) ?? 0) < bounds.end) return false
+  }
+  return true
 }

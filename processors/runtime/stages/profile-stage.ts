@@ -19,7 +19,7 @@ import {
 } from '../../outputs/index.ts'
 import type { Score, Scorer } from '../../scorer/types.ts'
 import type { XdmSchema } from '../../xdm/index.ts'
-import { alignmentOf } from '../alignment.ts'
+import type { Alignment } from '../alignment.ts'
 import type { Layouts } from '../layouts.ts'
 import { RULES_KEY, unpackShardRules } from '../rules/shard-rules.ts'
 import type { Computed, ComputeMode, Stage } from '../stage.ts'
@@ -94,6 +94,8 @@ export interface ProfileStageOptions {
   readonly lookups: Lookups
   /** Absent: the application has neither segments nor decisions. */
   readonly rules?: ProfileRules | undefined
+  /** Of the stage's partitions. Absent: each is read as fast as it goes. */
+  readonly alignment?: Alignment | undefined
   readonly clock: Clock
   readonly metrics: Metrics
   /** Key of the pseudonyms: without it they could be computed from ids. */
@@ -218,7 +220,7 @@ export function profileStage(options: ProfileStageOptions): Stage<ProfileInput, 
     stateExpireMs: stateExpiry(app, app.events.ttl),
     layouts: options.layouts,
     // Events of one item come from several profiles.
-    aligned: others.length > 0 ? alignedBy(alignmentOf(app, options.clock)) : undefined,
+    aligned: others.length > 0 && options.alignment ? alignedBy(options.alignment) : undefined,
     async prepare(records, mode) {
       const sourced = await options.events.read(records)
       const foreign = await options.entities.read(mode === 'live' ? sourced.events : [])

@@ -8,7 +8,7 @@ const IDLE = 1_000
 
 function arriving(...partitions: string[]) {
   const clock = new ManualClock()
-  const alignment = new Alignment({ clock, slackMs: ms(SLACK), idleMs: ms(IDLE) })
+  const alignment = new Alignment({ clock, hrtime: () => clock.now() / 1_000, slackMs: ms(SLACK), idleMs: ms(IDLE) })
   for (const partition of partitions) alignment.arrive(partition)
   return { clock, alignment }
 }
@@ -69,6 +69,16 @@ describe('alignment', () => {
     const { alignment } = reading({ a: 0 })
     alignment.arrive('b')
     expect(alignment.limit('a', 60)).toBe(Number.POSITIVE_INFINITY)
+  })
+
+  it('takes a long batch after a silence for the beginning of a bulk', () => {
+    const { alignment, clock } = reading({ a: 0, b: 0 })
+    expect(alignment.mayBegin('a', SLACK + 1)).toBe(false)
+    clock.advance(IDLE)
+    expect(alignment.mayBegin('a', SLACK + 1)).toBe(true)
+    expect(alignment.mayBegin('a', SLACK)).toBe(false)
+    alignment.leave('b')
+    expect(alignment.mayBegin('a', SLACK + 1)).toBe(false)
   })
 
   it('wakes who waits with the progress of another one', async () => {
