@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
-import { connect } from 'node:net'
+import { createServer as createTrap } from 'node:http'
+import { type AddressInfo, connect } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { createLocalJWKSet, exportJWK, generateKeyPair, SignJWT } from 'jose'
@@ -281,7 +282,83 @@ describe('limits', () => {
   })
 })
 
+describe('addresses in requests', () => {
+  it('are never asked, wherever they stand', async () => {
+    // Only those addresses could be asked that lead here.
+    const asked: string[] = []
+    const trap = createTrap((request, response) => {
+      asked.push(request.url ?? '')
+      response.end('{}')
+    })
+    trap.on('connection', () => asked.push('connection'))
+    trap.listen(0, '127.0.0.1')
+    await once(trap, 'listening')
+    const address = `http://127.0.0.1:${(trap.address() as AddressInfo).port}/trap`
+    const headers = {
+      ...withKey(every.key),
+      host: new URL(address).host,
+      referer: address,
+      'x-forwarded-host': new URL(address).host,
+      'x-original-url': address,
+    }
+    const post = (url: string, payload: object | Buffer, more: Record<string, string> = {}) =>
+      server.inject({ method: 'POST', url, headers: { ...headers, ...more }, payload })
+    const manifest = encodeURIComponent(JSON.stringify({ uri: address, file: address }))
+    const xdm = {
+      eventType: 'web.webpagedetails.pageViews',
+      web: { webPageDetails: { URL: address }, webReferrer: { URL: address } },
+      identityMap: { Email: [{ id: address, primary: true }] },
+    }
+    const webToken = [
+      { alg: 'ES256', jku: address, x5u: address },
+      { iss: address, aud: 'rtml' },
+    ]
+      .map((part) => Buffer.from(JSON.stringify(part)).toString('base64url'))
+      .join('.')
+    const octets = { 'content-type': 'application/octet-stream' }
+    const answers = [
+      await post('/ee/v2/interact?dataStreamId=web', { event: { xdm } }),
+      await post('/ee/v1/collect?configId=web', { events: [{ xdm }] }),
+      await post('/collect/plain', { id: address, type: address, visitor: address, time: new Date().toISOString() }),
+      await post('/v1/predict/buy', { features: { page: address } }),
+      await post('/v1/sources/plain/try', { record: address, mapping: address }),
+      await post('/v1/rules/check', { segments: { x: { when: `web.webPageDetails.URL == "${address}"` } } }),
+      await post(`/v1/services/buy/versions?manifest=${manifest}`, Buffer.from(address), octets),
+      await post(`/v1/bundles?manifest=${manifest}`, Buffer.from(address), { 'content-type': 'application/zip' }),
+      await server.inject({ url: '/v1/services', headers: { ...headers, authorization: `Bearer ${webToken}.AA` } }),
+      await server.inject({ url: `/v1/profiles/Email/${encodeURIComponent(address)}`, headers }),
+    ]
+    expect(answers.map(({ statusCode }) => statusCode).filter((status) => status >= 500)).toEqual([])
+    // The trap does catch who asks.
+    await (await fetch(address)).text()
+    expect(asked).toEqual(['connection', '/trap'])
+    trap.close()
+    trap.closeAllConnections()
+  })
+})
+
 describe('answers', () => {
+  it('keep scores from who may not predict', async () => {
+    const page = newApiKey('page', ['interact'])
+    const { keys } = securityFrom({ RTML_API_KEYS: [every.line, page.line].join(';') }, '0.0.0.0')
+    const open = await shop.serve(guarded({ keys }))
+    const [shown, kept] = await Promise.all(
+      [every, page].map(async ({ key }) => {
+        const xdm = { eventType: 'x', identityMap: { ECID: [{ id: 'nobody', primary: true }] } }
+        const answer = await open.inject({
+          method: 'POST',
+          url: '/ee/v2/interact?dataStreamId=web',
+          headers: withKey(key),
+          payload: { event: { xdm }, query: { rtml: { scores: true } } },
+        })
+        expect(answer.statusCode, answer.body).toBe(200)
+        return (answer.json() as { handle: { type: string }[] }).handle.map(({ type }) => type)
+      }),
+    )
+    expect(shown).toContain('rtml:scores')
+    expect(kept).not.toContain('rtml:scores')
+  })
+
   it('carry the headers that keep browsers from guessing and framing', async () => {
     const { headers } = await call('GET', '/v1/services', withKey(every.key))
     expect(headers).toMatchObject({
