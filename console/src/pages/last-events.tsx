@@ -1,6 +1,7 @@
-/** The newest events of a profile: read from the export, when asked for, since the whole log is looked through. */
+/** The newest events of a profile; what they hold is read from the export when asked for: the whole log is looked through. */
 import { useEffect, useState } from 'preact/hooks'
 import { linesOf } from '../api.ts'
+import type { Profile } from '../types.ts'
 import { Code, Empty, Failure, Section, Table, Time } from '../ui.tsx'
 
 interface Entry {
@@ -12,7 +13,7 @@ const SHOWN = 20
 /** Of an export: more is looked at in the file. */
 const MAX_CHARS = 8_000_000
 
-export function LastEvents({ address }: { address: string }) {
+export function LastEvents({ address, scored }: { address: string; scored: Profile['lastEvents'] }) {
   const [events, setEvents] = useState<readonly Entry[]>()
   const [isReading, setReading] = useState(false)
   const [isWhole, setWhole] = useState(true)
@@ -41,10 +42,24 @@ export function LastEvents({ address }: { address: string }) {
   return (
     <Section title="Last events">
       <Failure error={error} />
+      {events === undefined && scored.length > 0 && (
+        <Table
+          label="Events that were scored last"
+          rows={scored}
+          keyOf={({ place }) => place}
+          columns={[
+            { name: 'When', cell: ({ eventAt }) => <Time at={eventAt} /> },
+            { name: 'Id', isWide: true, cell: ({ eventId }) => <code title={eventId}>{eventId}</code> },
+            { name: 'Source', cell: ({ source }) => source },
+            { name: 'Scored', cell: ({ processedAt }) => <Time at={processedAt} /> },
+            { name: 'Record of the scores', cell: ({ place }) => <code>{place}</code> },
+          ]}
+        />
+      )}
       {events === undefined ? (
-        <p class="row">
+        <p class="row end">
           <button type="button" disabled={isReading} onClick={() => void read()}>
-            {isReading ? 'Reading…' : 'Read them from the log'}
+            {isReading ? 'Reading…' : 'Read what they hold from the log'}
           </button>
           <span class="soft">Looks through the whole partition.</span>
         </p>

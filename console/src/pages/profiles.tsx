@@ -142,7 +142,7 @@ function Found({ namespace, id }: { namespace: string; id: string }) {
           ]}
         />
       </Section>
-      <LastEvents address={address} />
+      <LastEvents address={address} scored={value.lastEvents} />
       {erase}
     </>
   )
