@@ -86,11 +86,15 @@ export function sourceFrame(
     failures[row] ??= failure
   }
   const made = new Map<string, Column>()
+  // One array for all of a source's numbers: an array for each column costs as much as what is written into it.
+  const slab = new Float64Array(rows * columns.filter(({ dtype }) => dtype !== 'string').length)
+  let taken = 0
   for (const column of columns) {
     const { name, node, dtype } = column
     if (dtype === 'string') made.set(name, textColumn(column, given))
     else {
-      const data = numberColumn(column, given)
+      const data = slab.subarray(taken, (taken += rows))
+      readNumbers(column, given, data)
       if (!hasNull(dtype))
         for (let row = 0; row < rows; row++) if (!fits(data[row] as number, dtype)) fail(row, { node, column: name })
       made.set(name, { dtype, data })
@@ -107,16 +111,15 @@ export function sourceFrame(
 const fits = (value: number, dtype: Dtype): boolean =>
   dtype === 'bool' ? value === 0 || value === 1 : Number.isSafeInteger(value)
 
-function numberColumn(
+function readNumbers(
   { slot, dtype, default: given }: SourceColumn,
   { numbers, numberColumns, rows }: SourceRows,
-): Float64Array {
-  const data = new Float64Array(rows)
-  for (let row = 0, from = slot; row < rows; row++, from += numberColumns) data[row] = numbers[from] as number
-  if (given !== undefined) for (let row = 0; row < rows; row++) if (Number.isNaN(data[row])) data[row] = given as number
+  into: Float64Array,
+): void {
+  for (let row = 0, from = slot; row < rows; row++, from += numberColumns) into[row] = numbers[from] as number
+  if (given !== undefined) for (let row = 0; row < rows; row++) if (Number.isNaN(into[row])) into[row] = given as number
   if (dtype === 'float32' && numbers instanceof Float64Array)
-    for (let row = 0; row < rows; row++) data[row] = Math.fround(data[row] as number)
-  return data
+    for (let row = 0; row < rows; row++) into[row] = Math.fround(into[row] as number)
 }
 
 function textColumn({ slot, default: given }: SourceColumn, { texts, textColumns, rows }: SourceRows): Column {

@@ -82,7 +82,7 @@ async function callModule(
   const list = [...columns]
   const made = await (sandbox as Sandbox).call(
     key,
-    { names: list.map(([name]) => name), types: list.map(([, it]) => it.dtype), data: list.map(([, it]) => it.data) },
+    { names: list.map(([name]) => name), types: list.map(([, it]) => it.dtype), data: list.map(([, it]) => own(it.data)) },
     rows,
   )
   return new Map(
@@ -92,3 +92,7 @@ async function callModule(
     ]),
   )
 }
+
+/** A part of a larger array would be sent with all of it. */
+const own = (data: Column['data']): Column['data'] =>
+  data instanceof Float64Array && data.byteLength < data.buffer.byteLength ? data.slice() : data

@@ -1,5 +1,5 @@
 /** Every command with good and bad words: exit code, where what is printed, and that errors name place and remedy. */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
@@ -105,6 +105,30 @@ it(
   },
   // Eight processes that start one after the other: on a crowded machine ten seconds each.
   PATIENCE.testMs * 2,
+)
+
+it(
+  'starts JupyterLab in the folder of the notebooks, told of the running engine, with the options after --',
+  async () => {
+    // Stands where Python would: says that nothing is missing, then what it was started with.
+    const python = join(cwd, 'python with spaces')
+    const say = '{"python":"3.12","missing":[]}'
+    const env = '"$RTML_URL" "$RTML_APP" "$RTML_DATA_DIR" "$RTML_CLI"'
+    await writeFile(python, `#!/bin/sh\n[ "$1" = -c ] && echo '${say}' || printf '%s\\n' ${env} "$@"\n`, {
+      mode: 0o755,
+    })
+    const words = ['notebook', '--python', python, '--url', service.address, '--port', '8999', '--no-browser']
+    const { code, stdout, stderr } = await rtml([...words, '--', '--allow-root', '--IdentityProvider.token=x'], { cwd })
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    const [url, app, data, command, ...given] = stdout.trim().split('\n')
+    expect([url, app, data]).toEqual([service.address, join(cwd, 'rtml.yaml'), join(cwd, '.rtml')])
+    expect(command).toMatch(/^"[^"]+" "[^"]+rtml\.js"$/)
+    const root = `--ServerApp.root_dir=${join(cwd, 'notebooks')}`
+    const fixed = ['-m', 'jupyterlab', '--ip=127.0.0.1', '--port=8999', root, '--no-browser']
+    expect(given).toEqual([...fixed, '--allow-root', '--IdentityProvider.token=x'])
+    expect(await readdir(join(cwd, 'notebooks'))).toContain('1-author-from-scratch.ipynb')
+  },
+  PATIENCE.testMs,
 )
 
 it(

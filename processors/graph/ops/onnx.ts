@@ -222,6 +222,14 @@ function fillFloats<A extends Float32Array | Float64Array>(
   rows: number,
 ): A {
   const width = columns.length
+  if (!kept && take === rows) {
+    // All rows, in their order, as nearly always: half the time of the loop below, which asks of each value where it is from.
+    for (let c = 0; c < width; c++) {
+      const values = (columns[c] as Column).data as Float64Array
+      for (let row = from, at = c; row < from + rows; row++, at += width) data[at] = values[row] as number
+    }
+    return data
+  }
   for (let c = 0; c < width; c++) {
     const values = (columns[c] as Column).data as Float64Array
     for (let i = 0, at = c; i < rows; i++, at += width) {
