@@ -93,7 +93,8 @@ export function sourceFrame(
     const { name, node, dtype } = column
     if (dtype === 'string') made.set(name, textColumn(column, given))
     else {
-      const data = slab.subarray(taken, (taken += rows))
+      const data = slab.subarray(taken, taken + rows)
+      taken += rows
       readNumbers(column, given, data)
       if (!hasNull(dtype))
         for (let row = 0; row < rows; row++) if (!fits(data[row] as number, dtype)) fail(row, { node, column: name })

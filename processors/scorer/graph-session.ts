@@ -82,7 +82,11 @@ async function callModule(
   const list = [...columns]
   const made = await (sandbox as Sandbox).call(
     key,
-    { names: list.map(([name]) => name), types: list.map(([, it]) => it.dtype), data: list.map(([, it]) => own(it.data)) },
+    {
+      names: list.map(([name]) => name),
+      types: list.map(([, it]) => it.dtype),
+      data: list.map(([, it]) => own(it.data)),
+    },
     rows,
   )
   return new Map(
