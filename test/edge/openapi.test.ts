@@ -106,9 +106,11 @@ function callsOf(path: string, operation: Operation): fc.Arbitrary<Call> {
   const body = schema ? valueFor(schema) : fc.constant(undefined)
   const type = fc.constantFrom('application/json', 'text/plain', 'application/json', 'application/xml')
   return fc.tuple(values, optional, body, type).map(([given, kept, payload, contentType]) => {
-    const filled = path.replace(/\{(\w+)\}/g, (_, name: string) =>
-      encodeURIComponent((given as Record<string, string>)[name] || 'x'),
-    )
+    const filled = path.replace(/\{(\w+)\}/g, (_, name: string) => {
+      const segment = encodeURIComponent((given as Record<string, string>)[name] || 'x')
+      // A segment of dots alone makes another address: no client sends it as it is.
+      return /^\.{1,2}$/.test(segment) ? 'x' : segment
+    })
     const query = parameters
       .filter((it) => it.in === 'query' && (it.required || kept.includes(it.name)))
       .map(({ name }) => `${name}=${encodeURIComponent((given as Record<string, string>)[name] ?? '')}`)
