@@ -20,12 +20,16 @@ interface Partition {
   isArriving: boolean
   /** Something of it is in the log. */
   hasRead: boolean
+  /** Pieces of work that are begun and not in the log yet. */
+  inHand: number
 }
 
 /** Share of the lateness bound that partitions may be apart: two steps of the way, and the disorder of the sources, have room. */
 const SLACK_SHARE = 1 / 4
 const IDLE_MS_MAX = 1_000
 const IDLE_MS_MIN = 50
+/** A partition that is at work is waited for so many times longer. */
+const STUCK_TIMES = 10
 /** A partition that waits looks again after this time, though it heard of no progress: another one may have become idle. */
 const LOOK_EVERY_MS = ms(20)
 
@@ -60,7 +64,13 @@ export class Alignment {
   /** The partition was assigned; whether it has a backlog will be known soon. */
   arrive(partition: string): void {
     const seenAt = this.#now()
-    this.#partitions.set(partition, { time: Number.NEGATIVE_INFINITY, seenAt, isArriving: true, hasRead: false })
+    this.#partitions.set(partition, {
+      time: Number.NEGATIVE_INFINITY,
+      seenAt,
+      isArriving: true,
+      hasRead: false,
+      inHand: 0,
+    })
   }
 
   /** Reading begins. `hasBacklog`: there is something to read. */
@@ -89,7 +99,7 @@ export class Alignment {
     const now = this.#now()
     let least = Number.POSITIVE_INFINITY
     for (const [name, other] of this.#partitions) {
-      if (name === partition || now - other.seenAt >= this.#idleMs) continue
+      if (name === partition || this.#isIdle(other, now)) continue
       // One that reads already isn't held up by a hand-over.
       if (other.isArriving && it.hasRead) continue
       least = Math.min(least, other.time)
@@ -110,7 +120,20 @@ export class Alignment {
   mayBegin(partition: string, spanMs: number): boolean {
     const it = this.#partitions.get(partition)
     if (!it || spanMs <= this.#slackMs || this.#partitions.size === 1) return false
-    return !it.hasRead || this.#now() - it.seenAt >= this.#idleMs
+    return !it.hasRead || this.#isIdle(it, this.#now())
+  }
+
+  /** Work on something that was read begins; every call wants an `ended`, or an `arrive`. */
+  begun(partition: string): void {
+    const it = this.#partitions.get(partition)
+    if (it) it.inHand++
+  }
+
+  ended(partition: string): void {
+    const it = this.#partitions.get(partition)
+    if (!it || it.inHand === 0) return
+    it.inHand--
+    it.seenAt = this.#now()
   }
 
   /** The outputs of the partition's events up to `time` are in the log. */
@@ -127,6 +150,11 @@ export class Alignment {
   progress(signal: AbortSignal): Promise<void> {
     this.#waiting ??= new AbortController()
     return this.#clock.sleep(LOOK_EVERY_MS, AbortSignal.any([signal, this.#waiting.signal]))
+  }
+
+  /** One that is at work isn't idle, but may be stuck, in which nobody else has a part. */
+  #isIdle({ seenAt, inHand }: Partition, now: number): boolean {
+    return now - seenAt >= this.#idleMs * (inHand > 0 ? STUCK_TIMES : 1)
   }
 
   /** Milliseconds. */

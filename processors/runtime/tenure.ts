@@ -222,8 +222,17 @@ export class Tenure<Prepared, State, Work> {
 
   /** Takes a batch in as far as other partitions allow it, again and again, until it is all taken or the tenure is over. */
   async #takeAligned(whole: Batch, aligned: Aligned<Prepared>): Promise<void> {
-    const { alignment } = aligned
     const name = alignedAs(this.#shard)
+    aligned.alignment.begun(name)
+    try {
+      await this.#takeParts(whole, aligned, name)
+    } finally {
+      aligned.alignment.ended(name)
+    }
+  }
+
+  async #takeParts(whole: Batch, aligned: Aligned<Prepared>, name: string): Promise<void> {
+    const { alignment } = aligned
     let batch = whole
     let prepared: Prepared
     try {
@@ -257,7 +266,10 @@ export class Tenure<Prepared, State, Work> {
       await this.#room()
       if (this.#isOver) return
       const last = times.at(beyond < 0 ? -1 : beyond - 1)
-      if (last) this.#unpublished.push({ to, time: last.time })
+      if (last) {
+        this.#unpublished.push({ to, time: last.time })
+        alignment.begun(name)
+      }
       await this.#take({ from: batch.from, to, records }, now)
       this.#taken = to
       if (later === undefined) return
@@ -347,7 +359,9 @@ export class Tenure<Prepared, State, Work> {
   #published(position: Offset): void {
     while (this.#unpublished[0] && this.#unpublished[0].to <= position) {
       const { time } = this.#unpublished.shift()!
-      this.#stage.aligned?.alignment.published(alignedAs(this.#shard), time)
+      const name = alignedAs(this.#shard)
+      this.#stage.aligned?.alignment.published(name, time)
+      this.#stage.aligned?.alignment.ended(name)
     }
   }
 

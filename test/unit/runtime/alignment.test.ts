@@ -54,6 +54,19 @@ describe('alignment', () => {
     expect(alignment.limit('b', 60)).toBe(Number.POSITIVE_INFINITY)
   })
 
+  it('waits ten times as long for one that is at work', () => {
+    const { alignment, clock } = reading({ a: 0, b: 60 })
+    alignment.begun('a')
+    clock.advance(IDLE)
+    expect(alignment.limit('b', 60)).toBe(0 + SLACK)
+    clock.advance(9 * IDLE)
+    expect(alignment.limit('b', 60)).toBe(Number.POSITIVE_INFINITY)
+    alignment.ended('a')
+    expect(alignment.limit('b', 60)).toBe(0 + SLACK)
+    clock.advance(IDLE)
+    expect(alignment.limit('b', 60)).toBe(Number.POSITIVE_INFINITY)
+  })
+
   it('waits at the start for partitions with a backlog that have shown nothing yet, and not for empty ones', () => {
     const { alignment } = arriving('a', 'b', 'c')
     alignment.begin('a', true)
