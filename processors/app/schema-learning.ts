@@ -66,12 +66,10 @@ const promotion = z.strictObject({
     .max(1)
     .default(0.1)
     .meta({ description: 'most expected calibration error of a challenger' }),
-  latency: duration
-    .prefault('50ms')
-    .meta({
-      description:
-        'most p99 of a challenger, where it is measured; in the stream a late score counts as a failed one instead',
-    }),
+  latency: duration.prefault('50ms').meta({
+    description:
+      'most p99 of a challenger, where it is measured; in the stream a late score counts as a failed one instead',
+  }),
   steps: z
     .array(z.number().gt(0).max(1))
     .min(1)
@@ -93,12 +91,10 @@ const guard = z.strictObject({
     .gt(0)
     .default(0.1)
     .meta({ description: 'most rise of the live loss above what it was before the step, as a share of it' }),
-  latency: duration
-    .prefault('50ms')
-    .meta({
-      description:
-        'most p99 of the serving model, where it is measured; in the stream a late score counts as a failed one instead',
-    }),
+  latency: duration.prefault('50ms').meta({
+    description:
+      'most p99 of the serving model, where it is measured; in the stream a late score counts as a failed one instead',
+  }),
   drift: z.enum(['stop', 'tell']).default('stop').meta({
     description:
       "what a changed rate of labels or a risen error does, which poisoned labels cause and a world that moves, too: stop = no step up, and a serving learner pauses; tell = an alert only, and the guard's other bounds hold",
