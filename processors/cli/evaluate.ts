@@ -12,7 +12,7 @@ import { createModelPool, createScorer } from '../scorer/index.ts'
 import type { Score, Scorer, ScoringRow } from '../scorer/types.ts'
 import { type Plan, planApplication } from '../topology.ts'
 import { BadUsage, CommandFailed, note, printJson, printLine, printTable } from './output.ts'
-import { type AppOptions, examples, integerOption, openApp, withApp } from './shared.ts'
+import { type AppOptions, examples, integerOption, openApp, sourceNamed, withApp } from './shared.ts'
 
 /** Rows of one run of the ONNX models. */
 const SCORED_TOGETHER = 256
@@ -55,7 +55,7 @@ export function evaluateCommand(): Command {
     .action(async (options: EvaluateOptions) => {
       const { planOptions } = openApp(options)
       const plan = await planApplication(planOptions)
-      const { mapper, format } = sourceOf(plan, options)
+      const { mapper, format } = sourceNamed(plan, options)
       const app = withLearners(plan, options)
       const models = ratedModels(plan, app)
       await using scoring = await openScorer(plan, models)
@@ -74,17 +74,6 @@ export function evaluateCommand(): Command {
       if (options.json) return printJson(result)
       printResult(result)
     })
-}
-
-function sourceOf(plan: Plan, { app, source }: EvaluateOptions): { mapper: Mapper; format: string } {
-  const names = [...plan.mappers.keys()]
-  if (source === undefined && names.length > 1) {
-    throw new BadUsage(`${app} has several sources; name one with --source: ${names.join(', ')}`)
-  }
-  const name = source ?? names[0]!
-  const mapper = plan.mappers.get(name)
-  if (!mapper) throw new BadUsage(`there is no source ${JSON.stringify(name)}. Sources: ${names.join(', ')}`)
-  return { mapper, format: plan.formats.get(name) ?? 'json' }
 }
 
 /** An application that names no learner gets a linear one a label, over all its features. */

@@ -8,7 +8,7 @@ import { valuesOf } from '../host/profile-view.ts'
 import { openRawFile, records } from '../host/raw-file.ts'
 import { type Plan, planApplication } from '../topology.ts'
 import { BadUsage, CommandFailed, note } from './output.ts'
-import { type AppOptions, examples, openApp, withApp } from './shared.ts'
+import { type AppOptions, examples, openApp, sourceNamed, withApp } from './shared.ts'
 
 interface FeaturesOptions extends AppOptions {
   readonly source?: string
@@ -52,22 +52,12 @@ function instant(text: string | undefined, otherwise: number): number {
   return ms
 }
 
-async function write(
-  plan: Plan,
-  file: string,
-  { app, source }: FeaturesOptions,
-  isWanted: (event: XdmEvent) => boolean,
-) {
-  const names = [...plan.mappers.keys()]
-  if (source === undefined && names.length > 1)
-    throw new BadUsage(`${app} has several sources; name one with --source: ${names.join(', ')}`)
-  const name = source ?? names[0]!
-  const mapper = plan.mappers.get(name)
-  if (!mapper) throw new BadUsage(`there is no source ${JSON.stringify(name)}. Sources: ${names.join(', ')}`)
+async function write(plan: Plan, file: string, options: FeaturesOptions, isWanted: (event: XdmEvent) => boolean) {
+  const { mapper, format } = sourceNamed(plan, options)
   const replay = new FeatureReplay(plan.featureSet)
   const counts = { rows: 0, events: 0, rejected: 0, refused: 0 }
   const now = epochMs(systemClock.now())
-  for await (const { value, place } of records(openRawFile(file), file, plan.formats.get(name) ?? 'json')) {
+  for await (const { value, place } of records(openRawFile(file), file, format)) {
     const record = { key: null, value, headers: {}, timestamp: now, place }
     await mapper.prepare([record])
     const { events, rejected } = mapper.map(record)

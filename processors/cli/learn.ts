@@ -14,7 +14,7 @@ import { silentLogger, silentMetrics } from '../runtime/telemetry.ts'
 import { learnerTask, type Plan, planApplication, type RunPlanOptions, topicSpecs } from '../topology.ts'
 import { BadUsage, CommandFailed, note, printJson, printTable } from './output.ts'
 import { interrupted } from './repair-shared.ts'
-import { type EngineOptions, examples, integerOption, withEngine, withOpenEngine } from './shared.ts'
+import { type EngineOptions, examples, integerOption, sourceNamed, withEngine, withOpenEngine } from './shared.ts'
 
 interface LearnOptions extends EngineOptions {
   readonly from: string
@@ -131,18 +131,10 @@ const runOptions = (engine: Engine, signal: AbortSignal): RunPlanOptions => ({
   signal,
 })
 
-function sourceOf(engine: Engine, plan: Plan, { from, source, app }: LearnOptions, signal: AbortSignal) {
-  const names = [...plan.mappers.keys()]
-  if (source === undefined && names.length > 1) {
-    throw new BadUsage(`${app} has several sources; name one with --source: ${names.join(', ')}`)
-  }
-  const name = source ?? names[0]!
-  const mapper = plan.mappers.get(name)
-  if (!mapper) throw new BadUsage(`there is no source ${JSON.stringify(name)}. Sources: ${names.join(', ')}`)
+function sourceOf(engine: Engine, plan: Plan, options: LearnOptions, signal: AbortSignal) {
+  const { name, mapper, format } = sourceNamed(plan, options)
   const records: AsyncIterable<RawRecord> =
-    from === 'log'
-      ? logRecords(engine.log, plan.topics.raw(name), signal)
-      : fileRecords(from, plan.formats.get(name) ?? 'json')
+    options.from === 'log' ? logRecords(engine.log, plan.topics.raw(name), signal) : fileRecords(options.from, format)
   return { mapper, records }
 }
 

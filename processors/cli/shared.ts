@@ -5,6 +5,8 @@ import { type Ms, offset } from '../app/units.ts'
 import type { Engine, TopicPartition } from '../engine/ports.ts'
 import { DEFAULT_FILE, type OpenedApplication, openApplicationFile } from '../host/application-file.ts'
 import { dataDirOf, openEngine } from '../host/open-engine.ts'
+import type { Mapper } from '../mapper/index.ts'
+import type { Plan } from '../topology.ts'
 import { BadUsage, CommandFailed } from './output.ts'
 
 export interface AppOptions {
@@ -26,6 +28,21 @@ export function withEngine(command: Command): Command {
 }
 
 export const openApp = (options: AppOptions): OpenedApplication => openApplicationFile(options.app, process.env)
+
+/** The source that `--source` names; the only one when it names none. @throws BadUsage */
+export function sourceNamed(
+  plan: Plan,
+  { app, source }: AppOptions & { readonly source?: string | undefined },
+): { name: string; mapper: Mapper; format: string } {
+  const names = [...plan.mappers.keys()]
+  if (source === undefined && names.length > 1) {
+    throw new BadUsage(`${app} has several sources; name one with --source: ${names.join(', ')}`)
+  }
+  const name = source ?? names[0]!
+  const mapper = plan.mappers.get(name)
+  if (!mapper) throw new BadUsage(`there is no source ${JSON.stringify(name)}. Sources: ${names.join(', ')}`)
+  return { name, mapper, format: plan.formats.get(name) ?? 'json' }
+}
 
 /**
  * Opens application and engine for a command, and closes the engine after it.

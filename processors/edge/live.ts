@@ -5,6 +5,7 @@
 import type { z } from 'zod'
 import { type Clock, offset } from '../app/units.ts'
 import { scoresReader } from '../outputs/index.ts'
+import { quantileOf } from '../runtime/quantile.ts'
 import type { MetricName } from '../runtime/telemetry.ts'
 import type { Edge } from './edge.ts'
 import type { Overview } from './overview.ts'
@@ -170,15 +171,6 @@ function sumOf(lists: readonly (readonly number[])[]): number[] {
  * @returns null without observations
  */
 export function quantileMs(counts: readonly number[], bounds: readonly number[], q: number): number | null {
-  const total = counts.reduce((sum, count) => sum + count, 0)
-  let below = 0
-  for (const [index, count] of counts.entries()) {
-    if (count > 0 && below + count >= q * total) {
-      const low = bounds[index - 1] ?? 0
-      const high = bounds[index] ?? low
-      return 1_000 * (low + ((high - low) * (q * total - below)) / count)
-    }
-    below += count
-  }
-  return null
+  const seconds = quantileOf(counts, bounds, q)
+  return Number.isNaN(seconds) ? null : 1_000 * seconds
 }

@@ -1,4 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { quantileOf } from '../runtime/quantile.ts'
 import { METRICS, type MetricName, type Metrics } from '../runtime/telemetry.ts'
 
 const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
@@ -100,17 +101,3 @@ const FORGOTTEN = '(forgotten)'
 
 const bucketsOf = (name: MetricName) => (name === 'rtml_batch_events' ? EVENTS : SECONDS)
 const idOf = (name: MetricName, labels: readonly string[]) => [name, ...labels].join('\0')
-
-function quantileOf(counts: readonly number[], bounds: readonly number[], q: number): number {
-  const total = counts.reduce((sum, count) => sum + count, 0)
-  let below = 0
-  for (const [index, count] of counts.entries()) {
-    if (count > 0 && below + count >= q * total) {
-      const low = bounds[index - 1] ?? 0
-      const high = bounds[index] ?? low
-      return low + ((high - low) * (q * total - below)) / count
-    }
-    below += count
-  }
-  return Number.NaN
-}

@@ -1,8 +1,7 @@
-import avro from 'avsc'
 import { type EpochMs, epochMs } from '../app/units.ts'
 import type { Column, Vector } from '../features/types.ts'
 import { fieldsMarkdown } from './avro-markdown.ts'
-import { FRAME_BYTES, unframe } from './wire.ts'
+import { FramedAvro } from './framed-avro.ts'
 
 /**
  * Value of `training.examples`, but for the columns of a feature set: see `examplesSchema`. Rules for changes: fields are
@@ -135,37 +134,22 @@ export function exampleVector({ features, texts }: Pick<TrainingExample, 'featur
   return { floats: new Float32Array(bytes.buffer), strings: [...texts] }
 }
 
-const TYPE = avro.Type.forSchema(SCHEMA as unknown as avro.Schema)
-
-/** Encoding target that is used again: one exact copy a record. */
-let slab = Buffer.allocUnsafeSlow(65_536)
+const AVRO = new FramedAvro<TrainingExample>(SCHEMA)
 
 /**
  * Confluent-framed Avro.
  * @param schemaId the registry's id of `examplesSchema(…)` under `examplesSubject(topic)`
  * @throws TypeError when the record doesn't fit the schema: a bug of the caller
  */
-export function encodeExample(example: TrainingExample, schemaId: number): Buffer {
-  let end = TYPE.encode(example, slab, FRAME_BYTES)
-  if (end < 0) {
-    slab = Buffer.allocUnsafeSlow(Math.max(slab.length * 2, slab.length - end))
-    end = TYPE.encode(example, slab, FRAME_BYTES)
-  }
-  slab[0] = 0
-  slab.writeUInt32BE(schemaId, 1)
-  return Buffer.from(slab.subarray(0, end))
-}
+export const encodeExample = (example: TrainingExample, schemaId: number): Buffer => AVRO.encode(example, schemaId)
 
 /**
  * Decodes what this version of rtml wrote. Outside of one version use `exampleReader`.
  * @throws Error when the bytes are not framed, cut, or of another schema
  */
 export function decodeExample(value: Buffer): TrainingExample {
-  return plain(TYPE.fromBuffer(payloadOf(value).payload))
+  return plain(AVRO.decode(value))
 }
-
-/** Schemas that a reader remembers; a topic sees one a feature set. */
-const MAX_WRITERS = 64
 
 export interface ReadExample {
   readonly example: TrainingExample
@@ -178,19 +162,10 @@ export interface ReadExample {
  * @throws (the decoder) Error when the bytes are not framed or don't fit, or the schema names other columns; what `schemaOf` throws
  */
 export function exampleReader(schemaOf: (id: number) => Promise<object>): (value: Buffer) => Promise<ReadExample> {
-  const writers = new Map<number, { resolver: ReturnType<typeof TYPE.createResolver>; columns: ExampleColumns }>()
+  const read = AVRO.reader(schemaOf, columnsOfSchema)
   return async (value) => {
-    const { schemaId, payload } = payloadOf(value)
-    let writer = writers.get(schemaId)
-    if (writer === undefined) {
-      const schema = await schemaOf(schemaId)
-      const resolver = TYPE.createResolver(avro.Type.forSchema(schema as avro.Schema))
-      writer = { resolver, columns: columnsOfSchema(schema) }
-      if (writers.size >= MAX_WRITERS) writers.delete(writers.keys().next().value!)
-      writers.set(schemaId, writer)
-    }
-    const example = plain(TYPE.fromBuffer(payload, writer.resolver))
-    const { columns } = writer
+    const { decoded, about: columns } = await read(value)
+    const example = plain(decoded)
     if (columns.featureSetVersion !== example.featureSetVersion) {
       throw new Error(
         `an example of feature set ${example.featureSetVersion} under a schema of ${columns.featureSetVersion}`,
@@ -198,12 +173,6 @@ export function exampleReader(schemaOf: (id: number) => Promise<object>): (value
     }
     return { example, columns }
   }
-}
-
-function payloadOf(value: Buffer): { schemaId: number; payload: Buffer } {
-  const framed = unframe(value)
-  if (framed === undefined) throw new Error('not a Confluent-framed record: the first byte is not 0')
-  return framed
 }
 
 /** avsc decodes into instances of generated classes; a plain object survives toEqual, structuredClone and spread alike. */

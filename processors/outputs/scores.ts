@@ -1,9 +1,8 @@
-import avro from 'avsc'
 import type { XdmEvent } from '../app/event.ts'
 import { type EpochMs, epochMs } from '../app/units.ts'
 import type { Score } from '../scorer/types.ts'
 import { fieldsMarkdown } from './avro-markdown.ts'
-import { FRAME_BYTES, unframe } from './wire.ts'
+import { FramedAvro } from './framed-avro.ts'
 
 /**
  * Value of `profile.scores`. Rules for changes: fields are only added, with a default; enum symbols are only added at
@@ -157,61 +156,31 @@ function scoreEntry(score: Score): ScoreEntry {
   }
 }
 
-const TYPE = avro.Type.forSchema(SCORES_SCHEMA as unknown as avro.Schema)
-
-/** Encoding target that is used again: one exact copy a record instead of avsc's two. 0.5 µs for one model. */
-let slab = Buffer.allocUnsafeSlow(65_536)
+/** 0.5 µs for one model. */
+const AVRO = new FramedAvro<ProfileScores>(SCORES_SCHEMA)
 
 /**
  * Confluent-framed Avro.
  * @param schemaId the registry's id of `SCORES_SCHEMA` under `scoresSubject(topic)`
  * @throws TypeError when the record doesn't fit the schema: a bug of the caller
  */
-export function encodeScores(record: ProfileScores, schemaId: number): Buffer {
-  let end = TYPE.encode(record, slab, FRAME_BYTES)
-  if (end < 0) {
-    slab = Buffer.allocUnsafeSlow(Math.max(slab.length * 2, slab.length - end))
-    end = TYPE.encode(record, slab, FRAME_BYTES)
-  }
-  slab[0] = 0
-  slab.writeUInt32BE(schemaId, 1)
-  return Buffer.from(slab.subarray(0, end))
-}
+export const encodeScores = (record: ProfileScores, schemaId: number): Buffer => AVRO.encode(record, schemaId)
 
 /**
  * Decodes what was written with exactly `SCORES_SCHEMA`. Outside of one version of rtml use `scoresReader`.
  * @throws Error when the bytes are not framed, cut, or of another schema
  */
 export function decodeScores(value: Buffer): ProfileScores {
-  return plain(TYPE.fromBuffer(payloadOf(value).payload))
+  return plain(AVRO.decode(value))
 }
-
-/** Schemas that a reader remembers; a topic sees a handful in its life. */
-const MAX_WRITERS = 64
 
 /**
  * Decodes records of any version of the schema: the writer's schema is asked for once an id and resolved to this one.
  * @throws (the decoder) Error when the bytes are not framed or don't fit; what `schemaOf` throws
  */
 export function scoresReader(schemaOf: (id: number) => Promise<object>): (value: Buffer) => Promise<ProfileScores> {
-  const resolvers = new Map<number, ReturnType<typeof TYPE.createResolver>>()
-  return async (value) => {
-    const { schemaId, payload } = payloadOf(value)
-    let resolver = resolvers.get(schemaId)
-    if (resolver === undefined) {
-      const writer = avro.Type.forSchema((await schemaOf(schemaId)) as avro.Schema)
-      resolver = TYPE.createResolver(writer)
-      if (resolvers.size >= MAX_WRITERS) resolvers.delete(resolvers.keys().next().value!)
-      resolvers.set(schemaId, resolver)
-    }
-    return plain(TYPE.fromBuffer(payload, resolver))
-  }
-}
-
-function payloadOf(value: Buffer): { schemaId: number; payload: Buffer } {
-  const framed = unframe(value)
-  if (framed === undefined) throw new Error('not a Confluent-framed record: the first byte is not 0')
-  return framed
+  const read = AVRO.reader(schemaOf, () => undefined)
+  return async (value) => plain((await read(value)).decoded)
 }
 
 /** avsc decodes into instances of generated classes; a plain object survives toEqual, structuredClone and spread alike. */

@@ -1,6 +1,5 @@
-import avro from 'avsc'
 import { type EpochMs, epochMs } from '../app/units.ts'
-import { FRAME_BYTES, frame, unframe } from './wire.ts'
+import { FramedAvro } from './framed-avro.ts'
 
 /** Namespace of segments that are defined here, as in `segmentMembership.<namespace>.<segmentId>` of XDM. */
 export const SEGMENT_NAMESPACE = 'rtml'
@@ -65,14 +64,13 @@ export const segmentsSubject = (topic: string): string => `${topic}-value`
 /** Names of segments have no bar; ids may. */
 export const segmentKey = (profile: string, segment: string): string => `${profile}|${segment}`
 
-const TYPE = avro.Type.forSchema(SEGMENTS_SCHEMA as unknown as avro.Schema)
+const AVRO = new FramedAvro<SegmentRecord>(SEGMENTS_SCHEMA)
 
 /** Confluent-framed Avro. @param schemaId of `SEGMENTS_SCHEMA` under `segmentsSubject(topic)` */
-export const encodeSegment = (record: SegmentRecord, schemaId: number): Buffer => frame(schemaId, TYPE.toBuffer(record))
+export const encodeSegment = (record: SegmentRecord, schemaId: number): Buffer => AVRO.encode(record, schemaId)
 
 /** Decodes what was written with exactly `SEGMENTS_SCHEMA`. @throws Error when the bytes are not framed, or don't fit */
 export function decodeSegment(value: Buffer): SegmentRecord {
-  if (unframe(value) === undefined) throw new Error('not a Confluent-framed record: the first byte is not 0')
-  const it = TYPE.fromBuffer(value.subarray(FRAME_BYTES)) as SegmentRecord
+  const it = AVRO.decode(value)
   return { ...it, profile: { ...it.profile }, lastQualificationTime: epochMs(it.lastQualificationTime) }
 }

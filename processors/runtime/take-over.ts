@@ -103,9 +103,12 @@ function isWorthKeeping(
   return covered === found
 }
 
-/** @throws RtmlError STORE_DOWN when the store no longer stands at `position` under `epoch`, FENCED when somebody took over */
-async function confirm(context: ShardContext, shard: Shard, epoch: Epoch, position: Offset): Promise<void> {
-  const nothing = { from: position, to: position, states: new Map<string, Buffer>(), outputs: [], rebuild: true }
+/**
+ * Asks the store whether it stands at `from` under our epoch, and moves it to `to` without changing a state.
+ * @throws RtmlError STORE_DOWN when it stands elsewhere, FENCED when somebody took over
+ */
+async function confirm(context: ShardContext, shard: Shard, epoch: Epoch, from: Offset, to = from): Promise<void> {
+  const nothing = { from, to, states: new Map<string, Buffer>(), outputs: [], rebuild: true }
   const applied = await context.store.apply(shard, epoch, nothing)
   if (applied.kind === 'fenced' && applied.epoch > epoch)
     throw new RtmlError('FENCED', `shard ${publisherId(shard)} was taken over while it was being read`)
@@ -198,12 +201,8 @@ async function skipLost<Prepared, State, Work>(
   if (position >= bounds.start) return position
   const lost = { stage: stage.name, partition: shard.partition, from: position, to: bounds.start }
   context.logger.warn(lost, 'records were deleted by retention before they were read; going on behind them')
-  const skipped = { from: position, to: bounds.start, states: new Map<string, Buffer>(), outputs: [], rebuild: true }
-  const applied = await context.store.apply(shard, epoch, skipped)
-  if (applied.kind === 'applied') return bounds.start
-  if (applied.kind === 'fenced' && applied.epoch > epoch)
-    throw new RtmlError('FENCED', `shard ${publisherId(shard)} was taken over while it was being read`)
-  throw new RtmlError('STORE_DOWN', `the store moved during a take-over (${applied.kind})`)
+  await confirm(context, shard, epoch, position, bounds.start)
+  return bounds.start
 }
 
 /** Store behind: applies [from, to) again; its outputs are in the log already. */

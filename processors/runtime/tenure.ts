@@ -244,13 +244,13 @@ export class Tenure<Prepared, State, Work> {
       this.#taken = batch.to
       return
     }
-    if (alignment.mayBegin(name, spanOf(aligned.times(prepared)))) {
-      alignment.limit(name, aligned.times(prepared)[0]?.time)
+    let times = aligned.times(prepared)
+    if (alignment.mayBegin(name, spanOf(times))) {
+      alignment.limit(name, times[0]?.time)
       await this.#context.clock.sleep(BULK_GRACE_MS, this.#leave.signal)
       if (this.#isOver) return
     }
     for (;;) {
-      const times = aligned.times(prepared)
       const next = this.#unpublished.length === 0 ? times[0]?.time : undefined
       const limit = times[0] ? alignment.limit(name, next) : Number.POSITIVE_INFINITY
       const beyond = times.findIndex(({ time }) => time > limit)
@@ -275,6 +275,7 @@ export class Tenure<Prepared, State, Work> {
       if (later === undefined) return
       batch = { from: to, to: batch.to, records: batch.records.slice(records.length) }
       prepared = later
+      times = times.slice(beyond)
     }
   }
 
