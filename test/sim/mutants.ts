@@ -307,13 +307,13 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'one-plan-an-event',
     about: 'models of an event are taken from whatever plan serves when their turn comes',
-    hint: 346,
+    hint: 390,
     patches: [
       {
         file: 'scorer/scorer.ts',
         find: 'return await this.#scoreWith(plan, rows)',
         replace:
-          'const all = await Promise.all(plan.models.map(async (_, index) => { for (let i = 0; i < index; i++) await this.#options.clock.sleep(5 as never); const now = this.#plan; const scores = await this.#scoreWith(now, rows); const name = now.models[index]?.model.name; return scores.map((row) => row.filter(({ model }) => model === name)) })); return rows.map((_, at) => all.flatMap((scores) => scores[at]!))',
+          'const all = await Promise.all(plan.models.map(async (_, index) => { for (let i = 0; i < index; i++) await this.#options.clock.sleep(10 as never); const now = this.#plan; const scores = await this.#scoreWith(now, rows); const name = now.models[index]?.model.name; return scores.map((row) => row.filter(({ model }) => model === name)) })); return rows.map((_, at) => all.flatMap((scores) => scores[at]!))',
       },
     ],
   },

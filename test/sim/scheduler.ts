@@ -97,6 +97,8 @@ export class SimProcess {
   readonly skewMs: number
   isAlive = true
   pausedUntil = 0
+  /** What came during a pause and waits for its end, in order. */
+  readonly #unheard = new Set<{ readonly heard: () => void }>()
 
   constructor(name: string, scheduler: Scheduler, skewMs: number) {
     this.name = name
@@ -111,8 +113,25 @@ export class SimProcess {
   /** Runs `heard` in this process: now, after its pause, or never. */
   hear(heard: () => void): void {
     if (!this.isAlive) return
-    if (this.isPaused) this.#scheduler.after(this.pausedUntil - this.#scheduler.now, () => this.hear(heard))
-    else heard()
+    if (this.isPaused) return this.#defer({ heard })
+    // A pause may end sooner than it was to: nothing that comes now overtakes what came meanwhile.
+    for (const message of [...this.#unheard]) this.#take(message)
+    heard()
+  }
+
+  #defer(message: { readonly heard: () => void }): void {
+    this.#unheard.add(message)
+    this.#scheduler.after(this.pausedUntil - this.#scheduler.now, () => this.#wake(message))
+  }
+
+  #wake(message: { readonly heard: () => void }): void {
+    if (!this.isAlive || !this.#unheard.has(message)) return
+    if (this.isPaused) this.#defer(message)
+    else this.#take(message)
+  }
+
+  #take(message: { readonly heard: () => void }): void {
+    if (this.#unheard.delete(message)) message.heard()
   }
 
   readonly clock: Clock = {
