@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { findPython } from '../unit/outputs/python.ts'
+import { executableOf, findPython } from '../unit/outputs/python.ts'
 import { type Replayed, replayKinds } from './kinds.ts'
 
 const PACKAGE = join(import.meta.dirname, '../../models/python')
@@ -36,16 +36,16 @@ interface Trained {
   readonly 'shareAbove1e-5': number
 }
 
-describe('model kinds', async () => {
-  const python = await findPython(join(PACKAGE, 'requirements.txt'))
-  if (python.kind === 'missing') return it.skip(python.reason, () => {})
+const python = await findPython(join(PACKAGE, 'requirements.txt'))
+
+describe.skipIf(python.kind === 'missing')('model kinds', () => {
   let out: string
   let trained: Map<string, Trained>
   let replayed: Map<string, Replayed>
   beforeAll(async () => {
     out = await mkdtemp(join(tmpdir(), 'rtml-kinds-'))
     const env = { ...process.env, PYTHONPATH: join(PACKAGE, 'src') }
-    const { stdout } = await promisify(execFile)(python.executable, [join(PACKAGE, 'kinds.py'), out], {
+    const { stdout } = await promisify(execFile)(executableOf(python), [join(PACKAGE, 'kinds.py'), out], {
       env,
       timeout: 280_000,
     })

@@ -6,21 +6,23 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { rtml } from '../cli/rtml.ts'
-import { findPython } from '../unit/outputs/python.ts'
+import { executableOf, findPython } from '../unit/outputs/python.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 const NOTEBOOKS = join(ROOT, 'models/notebooks')
 const QUICK = ['1-author-from-scratch', '2-bring-your-own-onnx', '4-custom-operator']
 const run = promisify(execFile)
 
-describe('notebooks', async () => {
-  const python = await findPython(join(ROOT, 'models/python/requirements.txt'))
-  if (python.kind === 'missing') return it.skip(python.reason, () => {})
+const python = await findPython(join(ROOT, 'models/python/requirements.txt'))
+
+describe.skipIf(python.kind === 'missing')('notebooks', async () => {
   const names = (await readdir(NOTEBOOKS)).filter((name) => name.endsWith('.ipynb')).map((name) => name.slice(0, -6))
-  const hasTorch = await run(python.executable, ['-c', 'import torch']).then(
-    () => true,
-    () => false,
-  )
+  const hasTorch =
+    python.kind === 'ready' &&
+    (await run(python.executable, ['-c', 'import torch']).then(
+      () => true,
+      () => false,
+    ))
   const chosen =
     process.env.RTML_NOTEBOOKS === 'all' ? names.filter((name) => hasTorch || !name.startsWith('3')) : QUICK
   let dir: string
@@ -41,7 +43,7 @@ describe('notebooks', async () => {
         RTML_MODEL_STORE: join(dir, 'store'),
       }
       const args = ['-m', 'nbconvert', '--to', 'notebook', '--execute', '--inplace', `${name}.ipynb`]
-      await run(python.executable, args, { cwd: dir, env, timeout: 150_000, maxBuffer: 16_777_216 })
+      await run(executableOf(python), args, { cwd: dir, env, timeout: 150_000, maxBuffer: 16_777_216 })
       const { cells } = JSON.parse(await readFile(join(dir, `${name}.ipynb`), 'utf8')) as {
         cells: { outputs?: { output_type: string }[] }[]
       }
@@ -62,7 +64,7 @@ describe('notebooks', async () => {
   it('rtml notebook says what the Python lacks, and how to install it', async () => {
     const empty = await mkdtemp(join(tmpdir(), 'rtml-notebook-'))
     try {
-      const result = await rtml(['notebook', '--check', '--python', python.executable], { cwd: empty })
+      const result = await rtml(['notebook', '--check', '--python', executableOf(python)], { cwd: empty })
       expect(result.code).toBe(1)
       expect(result.stderr).toMatch(/has no rtml, jupyterlab.*pip install '.*models\/python\[sklearn,notebook\]'/)
     } finally {

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { findPython, type Python } from '../unit/outputs/python.ts'
+import { executableOf, findPython, type Python } from '../unit/outputs/python.ts'
 
 const PACKAGE = join(import.meta.dirname, '../../models/python')
 const run = promisify(execFile)
@@ -20,10 +20,9 @@ describe('models/python', () => {
   afterAll(() => rm(out, { recursive: true, force: true }))
 
   async function tool(...args: string[]): Promise<string> {
-    if (python.kind === 'missing') throw new Error(python.reason)
     const env = { ...process.env, PYTHONPATH: join(PACKAGE, 'src'), RTML_NODE: process.execPath }
     const options = { cwd: PACKAGE, env, timeout: 170_000, maxBuffer: 16_777_216 }
-    const { stdout } = await run(python.executable, ['-m', ...args], options).catch((error) => {
+    const { stdout } = await run(executableOf(python), ['-m', ...args], options).catch((error) => {
       throw new Error(`${args.join(' ')}\n${error.stdout}\n${error.stderr}`)
     })
     return stdout

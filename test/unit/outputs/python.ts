@@ -47,9 +47,14 @@ async function prepare(requirements: string): Promise<Python> {
   return { kind: 'ready', executable }
 }
 
+/** @throws Error with the reason when there is no Python */
+export function executableOf(python: Python): string {
+  if (python.kind === 'missing') throw new Error(python.reason)
+  return python.executable
+}
+
 /** Runs a script and reads its standard output as JSON. @throws Error with its standard error when it fails */
 export async function runPython(python: Python, script: string, args: readonly string[]): Promise<unknown> {
-  if (python.kind === 'missing') throw new Error(python.reason)
-  const { stdout } = await run(python.executable, [script, ...args], { ...LIMITS, cwd: ROOT })
+  const { stdout } = await run(executableOf(python), [script, ...args], { ...LIMITS, cwd: ROOT })
   return JSON.parse(stdout)
 }
